@@ -1,0 +1,1 @@
+"""A self-hosted e-mail campaign service that can prove what happened to every single copy."""

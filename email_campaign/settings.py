@@ -1,0 +1,95 @@
+"""Every setting of the service: read once from the environment (and `.env`), typed and checked."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One field a setting; the environment name is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    # Where things are
+    database_url: str = "postgresql+psycopg://email_campaign@127.0.0.1:5432/email_campaign"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    secret_key: SecretStr = Field(SecretStr(""), description="signs cookies, links and Message-IDs; never change it")
+    web_host: str = "127.0.0.1"
+    web_port: int = 8000
+    public_url: str = Field("http://127.0.0.1:8000", description="how recipients reach this service; stands in mails")
+    mail_from: str = Field("campaigns@example.com", description="sender of system mail, and the form's default")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    # The relay that mail is handed to
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 1025
+    smtp_security: Literal["none", "starttls", "tls"] = "none"
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_helo_name: str = Field("", description="name said in EHLO; the machine's own when empty")
+    smtp_connect_timeout_seconds: float = 30.0
+    smtp_command_timeout_seconds: float = 300.0
+    smtp_final_dot_timeout_seconds: float = Field(600.0, description="RFC 5321 4.5.3.2.6")
+    smtp_idle_seconds: float = Field(20.0, description="an unused connection is closed after this")
+    smtp_connection_messages: int = Field(500, description="a connection is renewed after this many mails")
+    smtp_connection_seconds: float = Field(300.0, description="a connection is renewed after this time")
+
+    # Sending
+    send_connections: int = Field(32, ge=1, le=512, description="open SMTP connections per send process, at most")
+    worker_beat_seconds: float = 5.0
+    worker_dead_looks: int = Field(6, description="looks of the sweep without a new beat until a worker is dead")
+    sweep_seconds: float = 5.0
+    window_deadline_seconds: float = 120.0
+    slice_seconds: float = Field(1.5, description="how much work a slice carries at the present throughput")
+    retry_delays_seconds: tuple[float, ...] = (300.0, 900.0, 3600.0, 10800.0)
+    retry_limit_seconds: float = Field(72 * 3600.0, description="from the first attempt; then rejected: expired")
+    relay_retry_seconds: tuple[float, float] = Field((5.0, 300.0), description="first and longest wait for a dead relay")
+    enrol_first_page: int = 2_000
+    enrol_page: int = 50_000
+
+    # Long work in hops
+    task_hop_seconds: float = Field(5.0, description="a worker lets go of a long task after this and takes it again")
+    task_lease_seconds: float = 60.0
+    import_max_bytes: int = 200 * 1024 * 1024
+    import_max_cell_characters: int = 10_000
+
+    # Sign-in
+    session_days: int = 14
+    sign_in_attempts: int = Field(10, description="failed sign-ins per address and per client in 15 minutes")
+    cookie_secure: bool = Field(False, description="true where the pages are served over https")
+
+    # The inbox of `make run`
+    inbox_host: str = "127.0.0.1"
+    inbox_smtp_port: int = 1025
+    inbox_http_port: int = 8025
+    inbox_keep: int = Field(10_000, ge=1, description="mails kept; the oldest make room")
+    inbox_max_bytes: int = Field(512 * 1024 * 1024, description="bytes kept; the oldest make room")
+
+    # Embedded parts of `make run`
+    data_dir: Path | None = Field(None, description="where embedded data live; chosen by `run` when unset")
+    postgres_bin_dir: Path | None = Field(None, description="look for postgres and initdb here first")
+    send_processes: int = Field(0, description="0: one per core")
+
+    @field_validator("database_url")
+    @classmethod
+    def _use_psycopg(cls, url: str) -> str:
+        """Accept the URL spellings that people paste, and pin the driver."""
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
+            msg = "must look like postgresql://user:password@host:5432/name"
+            raise ValueError(msg)
+        return f"postgresql+psycopg://{rest}"
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process. Tests that need others build their own `Settings`."""
+    return Settings()

@@ -1,0 +1,44 @@
+"""Keys and short tokens: everything that proves "we made this" is an HMAC-SHA256 under a key of its own purpose."""
+
+import base64
+import hashlib
+import hmac
+
+MAC_BYTES = 16
+"""128 bits: RFC 2104 section 5 asks for at least half of the hash's length."""
+
+
+def derive_key(secret: str, purpose: str) -> bytes:
+    """A key that is good for one purpose only, so that a token of one kind is never taken for another."""
+    return hmac.digest(secret.encode(), b"email-campaign:" + purpose.encode(), "sha256")
+
+
+def sign(key: bytes, payload: bytes) -> str:
+    """URL-safe `payload + MAC` without padding: 22 characters longer than the payload."""
+    return _encode(payload + hmac.digest(key, payload, "sha256")[:MAC_BYTES])
+
+
+def unsign(key: bytes, token: str) -> bytes | None:
+    """The payload of a token that `sign` made with this key, or None for anything else."""
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return None
+    payload, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+    # The last base64 digit has spare bits: only the spelling that we gave out counts.
+    genuine = hmac.compare_digest(mac, hmac.digest(key, payload, "sha256")[:MAC_BYTES]) and _encode(raw) == token
+    return payload if genuine else None
+
+
+def keyed_hash(key: bytes, text: str) -> bytes:
+    """16 bytes that stand for a text without revealing it."""
+    return hmac.digest(key, text.encode(), "sha256")[:MAC_BYTES]
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of a random secret (session, API token): its SHA-256; random secrets need no salt."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
