@@ -65,7 +65,7 @@ def _normalise_domain(domain: str) -> str:
     try:
         ascii_domain = idna.encode(domain, uts46=True).decode().lower()
     except idna.IDNAError:
-        # IDNA 2008 refuses what is in use all the same (an underscore, `--` in third place): plain ASCII is judged below.
+        # IDNA 2008 refuses what is in use all the same (`--` in third place): plain ASCII is judged below.
         ascii_domain = domain.lower()
     labels = ascii_domain.split(".")
     if len(labels) < 2:

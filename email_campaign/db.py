@@ -1,10 +1,11 @@
 """The database: declarative base, engine, sessions and the column types that every table shares."""
 
+import enum
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, DateTime, Engine, Identity, MetaData, create_engine, func, text
+from sqlalchemy import BigInteger, DateTime, Engine, Enum, Identity, MetaData, create_engine, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 
@@ -25,7 +26,7 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(
         naming_convention={
-            "ix": "ix_%(column_0_N_label)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
             "ck": "ck_%(table_name)s_%(constraint_name)s",
             "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
@@ -33,6 +34,11 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {datetime: DateTime(timezone=True), int: BigInteger, dict[str, Any]: JSONB}  # noqa: RUF012 – SQLAlchemy's own spelling
+
+
+def text_enum(states: type[enum.StrEnum]) -> Enum:
+    """A column type for an enum that is stored as its plain text values."""
+    return Enum(states, native_enum=False, length=16, values_callable=lambda members: [str(m) for m in members])
 
 
 def make_engine(settings: Settings, *, pool_size: int = 10) -> Engine:

@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     slice_seconds: float = Field(1.5, description="how much work a slice carries at the present throughput")
     retry_delays_seconds: tuple[float, ...] = (300.0, 900.0, 3600.0, 10800.0)
     retry_limit_seconds: float = Field(72 * 3600.0, description="from the first attempt; then rejected: expired")
-    relay_retry_seconds: tuple[float, float] = Field((5.0, 300.0), description="first and longest wait for a dead relay")
+    relay_retry_seconds: tuple[float, float] = Field(
+        (5.0, 300.0), description="first and longest wait for a dead relay"
+    )
     enrol_first_page: int = 2_000
     enrol_page: int = 50_000
 

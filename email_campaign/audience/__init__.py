@@ -1,0 +1,1 @@
+"""Whom we may mail: contacts, lists, subscriptions, suppressions, imports."""

@@ -1,0 +1,1 @@
+"""What we say: templates, rendering, the bytes of the mail."""

@@ -1,0 +1,1 @@
+"""How each copy gets there: enrolment, windows, sending, the ledger."""

@@ -1,0 +1,108 @@
+"""The queue: Celery app, queues, routes, Beat schedule, task names and `nudge`.
+
+A message carries ids only and is a hint: rows decide what is done, and a Beat tick makes up for every lost one.
+"""
+
+import logging
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import CeleryError
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from email_campaign.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+SEND_QUEUES = ("send.system", "send")
+"""For send workers (thread pools). System mail (password resets, tests) has a queue of its own and never waits."""
+WORK_QUEUES = ("control", "work")
+"""For prefork workers: control moves mailings on and is short; work is imports and other long tasks, in hops."""
+
+LAUNCH = "email_campaign.launch"
+DISPATCH = "email_campaign.dispatch"
+SEND = "email_campaign.send"
+WINDOW_DONE = "email_campaign.window_done"
+SWEEP = "email_campaign.sweep"
+HOP = "email_campaign.hop"
+TIDY = "email_campaign.tidy"
+
+ROUTES = {
+    LAUNCH: "control",
+    DISPATCH: "control",
+    WINDOW_DONE: "control",
+    SWEEP: "control",
+    SEND: "send",
+    HOP: "work",
+    TIDY: "work",
+}
+
+RESULT_SECONDS = 900
+"""Above any window's deadline: under `noeviction` chord results would otherwise live a day."""
+BROKER_PATIENCE_SECONDS = 3
+"""How long a door waits for a broker that does not answer before it leaves the work to the sweep."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery app; every option has its reason in docs/architecture.md."""
+    app = Celery("email_campaign", broker=settings.redis_url, backend=settings.redis_url)
+    transport = {
+        "visibility_timeout": 3600,
+        "socket_timeout": 30,
+        "socket_connect_timeout": BROKER_PATIENCE_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    }
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_default_queue="work",
+        task_routes={name: {"queue": queue} for name, queue in ROUTES.items()},
+        task_create_missing_queues=True,
+        task_store_errors_even_if_ignored=False,
+        task_publish_retry=False,
+        result_expires=RESULT_SECONDS,
+        broker_transport_options=transport,
+        result_backend_transport_options=transport,
+        redis_socket_connect_timeout=BROKER_PATIENCE_SECONDS,
+        redis_socket_timeout=30,
+        redis_socket_keepalive=True,
+        redis_backend_health_check_interval=15,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=5.0,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        event_queue_expires=60,
+        timezone="UTC",
+        enable_utc=True,
+        beat_schedule=_beat_schedule(settings),
+    )
+    return app
+
+
+def nudge(name: str, *ids: int) -> None:
+    """Hint at work that a committed row describes. Never raises: a broker that is away costs one Beat tick."""
+    try:
+        app.send_task(name, args=ids, ignore_result=True)
+    except (OperationalError, RedisError, CeleryError, OSError) as error:
+        log.warning("the broker did not take %s%s, the sweep will: %s", name, ids, type(error).__name__)
+
+
+def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Idempotent ticks only; a tick that nobody took before the next one is worthless and expires."""
+    return {
+        "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": settings.sweep_seconds}},
+        "tidy": {"task": TIDY, "schedule": 600.0, "options": {"expires": 600.0}},
+    }
+
+
+app = make_app(get_settings())

@@ -1,0 +1,1 @@
+"""Long work as rows: progress, cursor, lease, cancel and result; idempotency keys."""
