@@ -1,0 +1,154 @@
+"""Programs that run beside us: what each is, how it starts, how one waits for it and ends it, and the lifeline."""
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from email_campaign.local import undertaker
+
+READY_SECONDS = 60.0
+"""Crash recovery of a large database is the slowest start we know of."""
+
+LOOK_SECONDS = 0.02
+LOG_TAIL_LINES = 12
+
+
+class StartFailed(Exception):
+    """A program did not come up. The message is one sentence; `log_tail` holds its last lines."""
+
+    def __init__(self, message: str, log_tail: str = "") -> None:
+        super().__init__(message)
+        self.log_tail = log_tail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program to run: always in a process group of its own, so that it can be ended with all its children."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: Path
+    account: str | None = None
+    """Run as this user (only possible for root)."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_order: int = 0
+    """Low orders end first: what others depend on comes last."""
+    is_ready: Callable[[], bool] = lambda: True
+
+
+class Lifeline:
+    """Guards process groups: when this process dies, by whatever means, a second one ends them."""
+
+    def __init__(self, keep_descriptors: Sequence[int] = ()) -> None:
+        """`keep_descriptors` stay open until the last guarded group is gone (a file lock, say)."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", undertaker.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            text=True,
+            start_new_session=True,
+            pass_fds=tuple(keep_descriptors),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Cut the line: what is still guarded ends now. Blocks until it has."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait()
+
+    def start(self, program: Program, log_file: Path) -> "subprocess.Popen[bytes]":
+        """Start a program and guard it. Its output is appended to `log_file`."""
+        with log_file.open("ab") as log:
+            process = _spawn(program, log.fileno())
+        self._say(f"guard {process.pid} {program.stop_signal.value} {program.stop_order}")
+        return process
+
+    def release(self, process: "subprocess.Popen[bytes]") -> None:
+        """The process has ended: kill what is left of its group, and guard it no more."""
+        undertaker.send(process.pid, signal.SIGKILL)
+        self._say(f"release {process.pid}")
+
+    def _say(self, line: str) -> None:
+        if self._process.stdin:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+
+
+def wait_until_ready(
+    program: Program, process: "subprocess.Popen[bytes]", log_file: Path, seconds: float = READY_SECONDS
+) -> None:
+    """Return once the program serves; raise StartFailed when it ended or took longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not program.is_ready():
+        if (code := process.poll()) is not None:
+            msg = f"{program.name} ended with {describe_exit(code)} while it was starting."
+            raise StartFailed(msg, log_tail(log_file))
+        if time.monotonic() > deadline:
+            msg = f"{program.name} did not answer within {seconds:.0f} seconds."
+            raise StartFailed(msg, log_tail(log_file))
+        time.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def running(lifeline: Lifeline, program: Program, log_file: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that serves inside the `with` and is ended, orderly, after it."""
+    process = lifeline.start(program, log_file)
+    try:
+        wait_until_ready(program, process, log_file)
+        yield process
+    finally:
+        undertaker.send(process.pid, program.stop_signal)
+        try:
+            process.wait(undertaker.GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        lifeline.release(process)
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words: `code 1`, or the signal's name."""
+    return f"code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def log_tail(log_file: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a log, or nothing when there is none."""
+    if not log_file.is_file():
+        return ""
+    with log_file.open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
+        text = log.read().decode(errors="replace")
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def _spawn(program: Program, output: int) -> "subprocess.Popen[bytes]":
+    account = pwd.getpwnam(program.account) if program.account else None
+    return subprocess.Popen(
+        program.argv,
+        env=program.environment,
+        cwd=program.directory,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        process_group=0,
+        user=account.pw_uid if account else None,
+        group=account.pw_gid if account else None,
+        extra_groups=[] if account else None,
+    )

@@ -1,0 +1,61 @@
+"""The far end of the lifeline: when its owner is gone, however that came, it ends what the owner started.
+
+Run by path (`python -I undertaker.py`), with the standard library only, so that it starts in milliseconds and needs
+nothing that could be missing. It reads lines from standard input:
+
+    guard GROUP SIGNAL ORDER    end this process group with that signal when the line is cut; low orders first
+    release GROUP               it ended by itself
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+GRACE_SECONDS = 3.5
+"""How long each order may take to end by itself. Two orders and their kills fit into ten seconds."""
+
+LOOK_SECONDS = 0.05
+
+
+def main() -> None:
+    """Follow the lifeline until it is cut, then end every group that is still guarded."""
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    guarded: dict[int, tuple[int, int]] = {}
+    for line in sys.stdin:
+        word, group, *how = line.split()
+        if word == "guard":
+            guarded[int(group)] = (int(how[0]), int(how[1]))
+        else:
+            guarded.pop(int(group), None)
+    for order in sorted({order for _, order in guarded.values()}):
+        end_groups({group: first for group, (first, its) in guarded.items() if its == order}, GRACE_SECONDS)
+
+
+def end_groups(groups: dict[int, int], grace_seconds: float) -> None:
+    """Send each group its signal; whatever is left after the grace is killed."""
+    for group, first in groups.items():
+        send(group, first)
+    deadline = time.monotonic() + grace_seconds
+    left = set(groups)
+    while left and time.monotonic() < deadline:
+        left = {group for group in left if send(group, 0)}
+        time.sleep(LOOK_SECONDS)
+    for group in left:
+        send(group, signal.SIGKILL)
+
+
+def send(group: int, number: int) -> bool:
+    """Signal a process group; false when nothing of it is left. Signal 0 only asks."""
+    with contextlib.suppress(PermissionError):  # a zombie's group on macOS
+        try:
+            os.killpg(group, number)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
