@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     # Long work in hops
     task_hop_seconds: float = Field(5.0, description="a worker lets go of a long task after this and takes it again")
     task_lease_seconds: float = 60.0
+    task_nudge_seconds: float = Field(15.0, description="a task that nobody works on is nudged again after this")
     import_max_bytes: int = 200 * 1024 * 1024
     import_max_cell_characters: int = 10_000
 
@@ -62,6 +63,10 @@ class Settings(BaseSettings):
     session_days: int = 14
     sign_in_attempts: int = Field(10, description="failed sign-ins per address and per client in 15 minutes")
     cookie_secure: bool = Field(False, description="true where the pages are served over https")
+
+    # Requests
+    allowed_hosts: tuple[str, ...] = Field((), description="host names beside the one of public_url, as a JSON list")
+    request_max_bytes: int = Field(8 * 1024 * 1024, description="largest request body, imports apart")
 
     # The inbox of `make run`
     inbox_host: str = "127.0.0.1"
@@ -71,6 +76,7 @@ class Settings(BaseSettings):
     inbox_max_bytes: int = Field(512 * 1024 * 1024, description="bytes kept; the oldest make room")
 
     # Embedded parts of `make run`
+    admin_address: str = Field("admin@example.com", description="the administrator that the first `run` creates")
     data_dir: Path | None = Field(None, description="where embedded data live; chosen by `run` when unset")
     postgres_bin_dir: Path | None = Field(None, description="look for postgres and initdb here first")
     send_processes: int = Field(0, description="0: one per core")

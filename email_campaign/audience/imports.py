@@ -1,6 +1,9 @@
 """Imports: a CSV file becomes contacts and subscriptions, in the background, row by row accounted for."""
 
+from typing import Any
+
 from sqlalchemy import ForeignKey
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from email_campaign.db import Base, BigId, CreatedAt
@@ -20,6 +23,7 @@ class Import(Base):
     file_name: Mapped[str]
     file_bytes: Mapped[int]
     file_sha256: Mapped[bytes]
+    layout: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[CreatedAt]
     created_count: Mapped[int] = mapped_column(server_default="0")
@@ -28,6 +32,8 @@ class Import(Base):
     repeated_count: Mapped[int] = mapped_column(server_default="0")
     refused_count: Mapped[int] = mapped_column(server_default="0")
     suppressed_count: Mapped[int] = mapped_column(server_default="0")
+    unsubscribed_count: Mapped[int] = mapped_column(server_default="0")
+    recoded_count: Mapped[int] = mapped_column(server_default="0")
 
 
 class ImportChunk(Base):
@@ -38,6 +44,15 @@ class ImportChunk(Base):
     import_id: Mapped[int] = mapped_column(ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     content: Mapped[bytes]
+
+
+class ImportContact(Base):
+    """Whom an import has met already, while it runs: who comes again in the file is a repeated row, not a person."""
+
+    __tablename__ = "import_contacts"
+
+    import_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    contact_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class ImportRefusal(Base):

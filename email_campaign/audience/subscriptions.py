@@ -1,22 +1,41 @@
 """Subscriptions: who is on which list, in which state, and how it came to that."""
 
 import enum
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, Select, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from email_campaign.db import Base, BigId, CreatedAt, text_enum
+from email_campaign.errors import Conflict, NotFound
 
 
 class SubscriptionState(enum.StrEnum):
-    """pending → confirmed → unsubscribed → (by the person, or by hand with a reason) confirmed."""
+    """
+    (new) → pending → confirmed → unsubscribed
+    (new) → confirmed
+    pending → unsubscribed
+    unsubscribed → pending, confirmed      by the person, or by hand with a reason; never by an import
+    """
 
     PENDING = "pending"
     CONFIRMED = "confirmed"
     UNSUBSCRIBED = "unsubscribed"
 
 
+class Source(enum.StrEnum):
+    """By which way a subscription changed: the person's own (form, link), or ours (hand, api, import)."""
+
+    FORM = "form"
+    LINK = "link"
+    HAND = "hand"
+    API = "api"
+    IMPORT = "import"
+
+
+_THE_PERSON = frozenset({Source.FORM, Source.LINK})
 _STATE = text_enum(SubscriptionState)
 
 
@@ -50,3 +69,147 @@ class SubscriptionEvent(Base):
     state: Mapped[SubscriptionState] = mapped_column(_STATE)
     source: Mapped[str]
     detail: Mapped[str] = mapped_column(server_default="")
+
+
+class AlreadyUnsubscribed(Conflict):
+    """The person left this list, and only they, or somebody with a reason, can undo it."""
+
+
+def subscribe(
+    session: Session,
+    contact_id: int,
+    list_id: int,
+    state: SubscriptionState,
+    source: Source,
+    detail: str,
+    now: datetime,
+) -> Subscription:
+    """Put a contact on a list as pending or confirmed. Safe to repeat; a confirmed one never falls back to pending.
+
+    The contact and the list must be there. Raises AlreadyUnsubscribed when the person left and neither comes back by
+    themselves nor is put back by hand (or API) with a reason in `detail`.
+    """
+    if state is SubscriptionState.UNSUBSCRIBED:
+        raise Conflict("Nobody can be subscribed as unsubscribed; unsubscribe them.")
+    added = session.scalar(
+        insert(Subscription)
+        .values(
+            list_id=list_id,
+            contact_id=contact_id,
+            state=state,
+            created_at=now,
+            confirmed_at=now if state is SubscriptionState.CONFIRMED else None,
+        )
+        .on_conflict_do_nothing()
+        .returning(Subscription.contact_id)
+    )
+    subscription = _locked(session, contact_id, list_id)
+    if added is not None:
+        _note(session, subscription, source, detail, now)
+        return subscription
+    if subscription.state is SubscriptionState.UNSUBSCRIBED and not _may_return(source, detail):
+        raise AlreadyUnsubscribed(
+            "This contact unsubscribed from the list. Only they can come back by themselves; "
+            "to put them back by hand, say why in `detail`."
+        )
+    if subscription.state in (SubscriptionState.CONFIRMED, state):
+        return subscription
+    return _move(session, subscription, state, source, detail, now)
+
+
+def confirm(
+    session: Session, contact_id: int, list_id: int, source: Source, detail: str, now: datetime
+) -> Subscription:
+    """pending → confirmed. Safe to repeat. Raises NotFound, and AlreadyUnsubscribed: an old link brings nobody back."""
+    subscription = _locked(session, contact_id, list_id)
+    if subscription.state is SubscriptionState.UNSUBSCRIBED:
+        raise AlreadyUnsubscribed("This contact has unsubscribed from the list in the meantime.")
+    if subscription.state is SubscriptionState.CONFIRMED:
+        return subscription
+    return _move(session, subscription, SubscriptionState.CONFIRMED, source, detail, now)
+
+
+def unsubscribe(
+    session: Session, contact_id: int, list_ids: Collection[int], source: Source, detail: str, now: datetime
+) -> int:
+    """Take a contact off these lists; how many changed. Safe to repeat; lists that they are not on are passed over."""
+    subscriptions = session.scalars(
+        select(Subscription)
+        .where(
+            Subscription.contact_id == contact_id,
+            Subscription.list_id.in_(list_ids),
+            Subscription.state != SubscriptionState.UNSUBSCRIBED,
+        )
+        .order_by(Subscription.list_id)
+        .with_for_update()
+    ).all()
+    for subscription in subscriptions:
+        _move(session, subscription, SubscriptionState.UNSUBSCRIBED, source, detail, now)
+    return len(subscriptions)
+
+
+def get_subscription(session: Session, contact_id: int, list_id: int) -> Subscription:
+    """Raises NotFound."""
+    subscription = session.get(Subscription, (list_id, contact_id))
+    if subscription is None:
+        raise NotFound(f"Contact {contact_id} is not on mailing list {list_id}.")
+    return subscription
+
+
+def subscriptions_of(session: Session, contact_id: int) -> Sequence[Subscription]:
+    """All subscriptions of a contact, by list."""
+    query = select(Subscription).where(Subscription.contact_id == contact_id).order_by(Subscription.list_id)
+    return session.scalars(query).all()
+
+
+def history_of(contact_id: int) -> Select[SubscriptionEvent]:
+    """Every change of a contact's subscriptions, newest first."""
+    query = select(SubscriptionEvent).where(SubscriptionEvent.contact_id == contact_id)
+    return query.order_by(SubscriptionEvent.id.desc())
+
+
+def members(list_id: int, state: SubscriptionState | None = None) -> Select[Subscription]:
+    """The subscriptions of a list, unordered, of one state or of all. Keyset pages go by contact id."""
+    query = select(Subscription).where(Subscription.list_id == list_id)
+    return query if state is None else query.where(Subscription.state == state)
+
+
+def _locked(session: Session, contact_id: int, list_id: int) -> Subscription:
+    subscription = session.get(Subscription, (list_id, contact_id), with_for_update=True, populate_existing=True)
+    if subscription is None:
+        raise NotFound(f"Contact {contact_id} is not on mailing list {list_id}.")
+    return subscription
+
+
+def _may_return(source: Source, detail: str) -> bool:
+    return source in _THE_PERSON or (source in (Source.HAND, Source.API) and bool(detail.strip()))
+
+
+def _move(
+    session: Session,
+    subscription: Subscription,
+    state: SubscriptionState,
+    source: Source,
+    detail: str,
+    now: datetime,
+) -> Subscription:
+    subscription.state = state
+    if state is SubscriptionState.CONFIRMED:
+        subscription.confirmed_at = now
+    subscription.unsubscribed_at = now if state is SubscriptionState.UNSUBSCRIBED else None
+    _note(session, subscription, source, detail, now)
+    return subscription
+
+
+def _note(session: Session, subscription: Subscription, source: Source, detail: str, now: datetime) -> None:
+    session.add(
+        SubscriptionEvent(
+            list_id=subscription.list_id,
+            contact_id=subscription.contact_id,
+            at=now,
+            state=subscription.state,
+            source=source,
+            detail=detail.replace("\0", ""),
+        )
+    )
+    session.flush()

@@ -1,11 +1,17 @@
 """Suppressions: addresses that are not mailed, and why."""
 
 import enum
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index, Select, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from email_campaign.address import BadAddress, address_hash, normalise
+from email_campaign.audience.search import contains
 from email_campaign.db import Base, BigId, CreatedAt, text_enum
+from email_campaign.errors import Invalid, NotFound
 
 
 class SuppressionReason(enum.StrEnum):
@@ -22,7 +28,12 @@ class Suppression(Base):
 
     __tablename__ = "suppressions"
     __table_args__ = (
-        Index("ix_suppressions_address_prefix", "address", postgresql_ops={"address": "text_pattern_ops"}),
+        Index(
+            "ix_suppressions_search",
+            "address",
+            postgresql_using="gin",
+            postgresql_ops={"address": "gin_trgm_ops"},
+        ),
     )
 
     id: Mapped[BigId]
@@ -32,3 +43,67 @@ class Suppression(Base):
     detail: Mapped[str] = mapped_column(server_default="")
     mailing_id: Mapped[int | None]
     created_at: Mapped[CreatedAt]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an address is suppressed: `detail` is for people (the relay's reply, a note), `mailing_id` what led to it."""
+
+    reason: SuppressionReason
+    detail: str = ""
+    mailing_id: int | None = None
+
+
+def suppress(session: Session, address_key: bytes, address: str, cause: Cause, now: datetime) -> Suppression:
+    """Mail this address no more. Safe to repeat: the first reason stays. Raises Invalid for a bad address."""
+    try:
+        address = normalise(address)
+    except BadAddress as error:
+        raise Invalid.field("address", str(error)) from error
+    digest = address_hash(address_key, address)
+    session.execute(
+        insert(Suppression)
+        .values(
+            address_hash=digest,
+            address=address,
+            reason=cause.reason,
+            detail=cause.detail.replace("\0", ""),
+            mailing_id=cause.mailing_id,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=[Suppression.address_hash])
+    )
+    return session.scalars(select(Suppression).where(Suppression.address_hash == digest)).one()
+
+
+def find_suppression(session: Session, digest: bytes) -> Suppression | None:
+    """The suppression of the address with this hash, if it has one."""
+    return session.scalars(select(Suppression).where(Suppression.address_hash == digest)).one_or_none()
+
+
+def is_suppressed(session: Session, digest: bytes) -> bool:
+    """Whether the address with this hash must not be mailed."""
+    return find_suppression(session, digest) is not None
+
+
+def suppressions_matching(address_key: bytes, term: str = "") -> Select[Suppression]:
+    """Suppressions with the term in the address, unordered. A whole address finds an erased person's too, by hash."""
+    query = select(Suppression)
+    term = term.strip()
+    if not term:
+        return query
+    try:
+        digest = address_hash(address_key, normalise(term))
+    except BadAddress:
+        return query.where(contains(term, Suppression.address))
+    return query.where(or_(contains(term, Suppression.address), Suppression.address_hash == digest))
+
+
+def lift_suppression(session: Session, suppression_id: int) -> bytes:
+    """Allow the address again; its hash is returned, so that a door can release what was held. Raises NotFound."""
+    suppression = session.get(Suppression, suppression_id, with_for_update=True)
+    if suppression is None:
+        raise NotFound(f"There is no suppression {suppression_id}; it may have been lifted already.")
+    session.delete(suppression)
+    session.flush()
+    return suppression.address_hash

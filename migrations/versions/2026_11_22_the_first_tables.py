@@ -15,6 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # A trusted extension: whoever may create tables here may create it; search by a piece of an address needs it.
+    op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     op.create_table(
         "attempts",
         sa.Column("mailing_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -50,11 +52,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_contacts_address_hash"), "contacts", ["address_hash"], unique=True)
     op.create_index(
-        "ix_contacts_address_prefix",
+        "ix_contacts_search",
         "contacts",
-        ["address"],
+        ["address", "name"],
         unique=False,
-        postgresql_ops={"address": "text_pattern_ops"},
+        postgresql_using="gin",
+        postgresql_ops={"address": "gin_trgm_ops", "name": "gin_trgm_ops"},
     )
     op.create_table(
         "content_versions",
@@ -240,11 +243,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("address_hash", name=op.f("uq_suppressions_address_hash")),
     )
     op.create_index(
-        "ix_suppressions_address_prefix",
+        "ix_suppressions_search",
         "suppressions",
         ["address"],
         unique=False,
-        postgresql_ops={"address": "text_pattern_ops"},
+        postgresql_using="gin",
+        postgresql_ops={"address": "gin_trgm_ops"},
     )
     op.create_table(
         "templates",
@@ -455,6 +459,8 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("nudged_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("interruption_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["created_by"], ["users.id"], name=op.f("fk_tasks_created_by_users"), ondelete="SET NULL"
         ),
@@ -493,6 +499,7 @@ def upgrade() -> None:
         sa.Column("file_name", sa.String(), nullable=False),
         sa.Column("file_bytes", sa.BigInteger(), nullable=False),
         sa.Column("file_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("layout", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("created_by", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("created_count", sa.BigInteger(), server_default="0", nullable=False),
@@ -501,6 +508,8 @@ def upgrade() -> None:
         sa.Column("repeated_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("refused_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("suppressed_count", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("unsubscribed_count", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("recoded_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["created_by"], ["users.id"], name=op.f("fk_imports_created_by_users"), ondelete="SET NULL"
         ),
@@ -535,6 +544,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("import_id", "number", name=op.f("pk_import_chunks")),
     )
     op.create_table(
+        "import_contacts",
+        sa.Column("import_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("import_id", "contact_id", name=op.f("pk_import_contacts")),
+    )
+    op.create_table(
         "import_refusals",
         sa.Column("import_id", sa.BigInteger(), nullable=False),
         sa.Column("line", sa.BigInteger(), nullable=False),
@@ -550,6 +565,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("import_refusals")
+    op.drop_table("import_contacts")
     op.drop_table("import_chunks")
     op.drop_index(op.f("ix_mailing_events_mailing_id_id"), table_name="mailing_events")
     op.drop_table("mailing_events")
@@ -592,9 +608,7 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_index("uq_templates_live_name", table_name="templates", postgresql_where=sa.text("archived_at IS NULL"))
     op.drop_table("templates")
-    op.drop_index(
-        "ix_suppressions_address_prefix", table_name="suppressions", postgresql_ops={"address": "text_pattern_ops"}
-    )
+    op.drop_index("ix_suppressions_search", table_name="suppressions")
     op.drop_table("suppressions")
     op.drop_table("stretches")
     op.drop_index("ix_slices_window", table_name="slices", postgresql_where=sa.text("closed_at IS NULL"))
@@ -618,7 +632,7 @@ def downgrade() -> None:
     op.drop_table("deliveries")
     op.drop_table("counters")
     op.drop_table("content_versions")
-    op.drop_index("ix_contacts_address_prefix", table_name="contacts", postgresql_ops={"address": "text_pattern_ops"})
+    op.drop_index("ix_contacts_search", table_name="contacts")
     op.drop_index(op.f("ix_contacts_address_hash"), table_name="contacts")
     op.drop_table("contacts")
     op.drop_table("attempts")
