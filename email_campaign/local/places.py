@@ -3,11 +3,14 @@
 import hashlib
 import os
 import secrets
+import tomllib
 from pathlib import Path
 
 from email_campaign.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+VERSION: str = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
 
 ROOT_FOLDER = Path("/var/lib/email-campaign")
 """As root, Postgres runs as an ordinary user, who cannot look below a home of mode 0700: so not in the checkout."""

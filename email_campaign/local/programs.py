@@ -1,6 +1,6 @@
-"""Programs that run beside us: what each is, how it starts, how one waits for it and ends it, and the lifeline."""
+"""Programs that run beside us: what each is, how it starts, how one waits for it, and the lifeline that ends it."""
 
-import os
+import contextlib
 import pwd
 import signal
 import subprocess
@@ -14,12 +14,14 @@ from types import TracebackType
 from typing import Self
 
 from email_campaign.local import undertaker
+from email_campaign.local.logs import log_tail
 
 READY_SECONDS = 60.0
 """Crash recovery of a large database is the slowest start we know of."""
 
 LOOK_SECONDS = 0.02
-LOG_TAIL_LINES = 12
+
+Process = subprocess.Popen[bytes]
 
 
 class StartFailed(Exception):
@@ -42,7 +44,7 @@ class Program:
     """Run as this user (only possible for root)."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_order: int = 0
-    """Low orders end first: what others depend on comes last."""
+    """Index into GRACE_SECONDS: low orders end first, and what others depend on last."""
     is_ready: Callable[[], bool] = lambda: True
 
 
@@ -51,13 +53,12 @@ class Lifeline:
 
     def __init__(self, keep_descriptors: Sequence[int] = ()) -> None:
         """`keep_descriptors` stay open until the last guarded group is gone (a file lock, say)."""
-        self._process = subprocess.Popen(
+        self._undertaker = subprocess.Popen(
             [sys.executable, "-I", undertaker.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            text=True,
             start_new_session=True,
             pass_fds=tuple(keep_descriptors),
         )
@@ -69,31 +70,31 @@ class Lifeline:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Cut the line: what is still guarded ends now. Blocks until it has."""
-        if self._process.stdin:
-            self._process.stdin.close()
-        self._process.wait()
+        if self._undertaker.stdin:
+            self._undertaker.stdin.close()
+        self._undertaker.wait()
 
-    def start(self, program: Program, log_file: Path) -> "subprocess.Popen[bytes]":
+    def start(self, program: Program, log_file: Path) -> Process:
         """Start a program and guard it. Its output is appended to `log_file`."""
         with log_file.open("ab") as log:
             process = _spawn(program, log.fileno())
         self._say(f"guard {process.pid} {program.stop_signal.value} {program.stop_order}")
         return process
 
-    def release(self, process: "subprocess.Popen[bytes]") -> None:
+    def release(self, process: Process) -> None:
         """The process has ended: kill what is left of its group, and guard it no more."""
         undertaker.send(process.pid, signal.SIGKILL)
         self._say(f"release {process.pid}")
 
     def _say(self, line: str) -> None:
-        if self._process.stdin:
-            self._process.stdin.write(f"{line}\n")
-            self._process.stdin.flush()
+        # Somebody may have killed the undertaker; that must not end the service too.
+        with contextlib.suppress(BrokenPipeError):
+            if self._undertaker.stdin:
+                self._undertaker.stdin.write(f"{line}\n".encode())
+                self._undertaker.stdin.flush()
 
 
-def wait_until_ready(
-    program: Program, process: "subprocess.Popen[bytes]", log_file: Path, seconds: float = READY_SECONDS
-) -> None:
+def wait_until_ready(program: Program, process: Process, log_file: Path, seconds: float = READY_SECONDS) -> None:
     """Return once the program serves; raise StartFailed when it ended or took longer than `seconds`."""
     deadline = time.monotonic() + seconds
     while not program.is_ready():
@@ -107,7 +108,7 @@ def wait_until_ready(
 
 
 @contextmanager
-def running(lifeline: Lifeline, program: Program, log_file: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def running(lifeline: Lifeline, program: Program, log_file: Path) -> Iterator[Process]:
     """A program that serves inside the `with` and is ended, orderly, after it."""
     process = lifeline.start(program, log_file)
     try:
@@ -116,7 +117,7 @@ def running(lifeline: Lifeline, program: Program, log_file: Path) -> Iterator["s
     finally:
         undertaker.send(process.pid, program.stop_signal)
         try:
-            process.wait(undertaker.GRACE_SECONDS)
+            process.wait(undertaker.GRACE_SECONDS[program.stop_order])
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -128,17 +129,7 @@ def describe_exit(code: int) -> str:
     return f"code {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def log_tail(log_file: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, or nothing when there is none."""
-    if not log_file.is_file():
-        return ""
-    with log_file.open("rb") as log:
-        log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
-        text = log.read().decode(errors="replace")
-    return "\n".join(text.rstrip().splitlines()[-lines:])
-
-
-def _spawn(program: Program, output: int) -> "subprocess.Popen[bytes]":
+def _spawn(program: Program, output: int) -> Process:
     account = pwd.getpwnam(program.account) if program.account else None
     return subprocess.Popen(
         program.argv,

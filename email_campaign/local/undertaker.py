@@ -13,8 +13,8 @@ import signal
 import sys
 import time
 
-GRACE_SECONDS = 3.5
-"""How long each order may take to end by itself. Two orders and their kills fit into ten seconds."""
+GRACE_SECONDS = (5.0, 1.0, 3.0)
+"""How long the programs of each order may take to end by themselves: all of it within ten seconds."""
 
 LOOK_SECONDS = 0.05
 
@@ -30,31 +30,29 @@ def main() -> None:
             guarded[int(group)] = (int(how[0]), int(how[1]))
         else:
             guarded.pop(int(group), None)
-    for order in sorted({order for _, order in guarded.values()}):
-        end_groups({group: first for group, (first, its) in guarded.items() if its == order}, GRACE_SECONDS)
-
-
-def end_groups(groups: dict[int, int], grace_seconds: float) -> None:
-    """Send each group its signal; whatever is left after the grace is killed."""
-    for group, first in groups.items():
-        send(group, first)
-    deadline = time.monotonic() + grace_seconds
-    left = set(groups)
-    while left and time.monotonic() < deadline:
-        left = {group for group in left if send(group, 0)}
-        time.sleep(LOOK_SECONDS)
-    for group in left:
-        send(group, signal.SIGKILL)
+    for order, grace_seconds in enumerate(GRACE_SECONDS):
+        _end_groups({group: first for group, (first, its) in guarded.items() if its == order}, grace_seconds)
 
 
 def send(group: int, number: int) -> bool:
     """Signal a process group; false when nothing of it is left. Signal 0 only asks."""
-    with contextlib.suppress(PermissionError):  # a zombie's group on macOS
+    with contextlib.suppress(PermissionError):  # macOS' answer for a group of zombies
         try:
             os.killpg(group, number)
         except ProcessLookupError:
             return False
     return True
+
+
+def _end_groups(groups: dict[int, int], grace_seconds: float) -> None:
+    """Send each group its signal; whatever is left after the grace is killed."""
+    left = {group for group, first in groups.items() if send(group, first)}
+    deadline = time.monotonic() + grace_seconds
+    while left and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        left = {group for group in left if send(group, 0)}
+    for group in left:
+        send(group, signal.SIGKILL)
 
 
 if __name__ == "__main__":

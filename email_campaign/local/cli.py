@@ -1,0 +1,127 @@
+"""The console command `email-campaign`: its arguments, and failures as sentences instead of tracebacks."""
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Callable
+
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import sessionmaker
+
+from email_campaign.accounts.tokens import create_token
+from email_campaign.accounts.users import User
+from email_campaign.address import BadAddress, normalise
+from email_campaign.clock import utc_now
+from email_campaign.db import SessionFactory, make_engine
+from email_campaign.errors import DomainError, NotFound
+from email_campaign.local import places, runfile, status
+from email_campaign.local.administrator import create_administrator, generate_password
+from email_campaign.local.migrate import migrate
+from email_campaign.local.ports import PortsUnavailable
+from email_campaign.local.programs import StartFailed
+from email_campaign.local.reset import reset
+from email_campaign.local.run import run
+from email_campaign.local.runfile import AlreadyRunning
+from email_campaign.settings import Settings, get_settings
+
+NOT_RUNNING = 3
+"""Exit code of `status` when nothing runs, as service managers have it."""
+
+
+def main() -> None:
+    """Entry of the console command."""
+    arguments = _parser().parse_args()
+    os.chdir(places.CHECKOUT)  # where .env is, from wherever the command is called
+    command: Callable[[argparse.Namespace, Settings], int] = arguments.command
+    try:
+        sys.exit(command(arguments, get_settings()))
+    except (DomainError, BadAddress, PortsUnavailable, AlreadyRunning) as error:
+        sys.exit(str(error))
+    except StartFailed as failure:
+        sys.exit(f"{failure}\n\n{failure.log_tail}" if failure.log_tail else str(failure))
+    except OperationalError as error:
+        sys.exit(f"The database does not answer: {str(error.orig).strip().splitlines()[0]}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="email-campaign", description="A self-hosted e-mail campaign service.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace, Settings], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    add("run", _run, "run the whole service, with its own Postgres and Valkey unless others are set")
+    add("status", _status, "what runs, and where").add_argument("--json", action="store_true", help="for scripts")
+    add("migrate", _migrate, "bring the database to this release's schema")
+    admin = add("create-admin", _create_admin, "create an administrator; the password is asked for, or generated")
+    admin.add_argument("address", help="e-mail address to sign in with")
+    token = add("create-token", _create_token, "create an API token; it is shown once")
+    token.add_argument("address", help="the user whose token it is")
+    token.add_argument("name", help="what it is for, so that you recognise it later")
+    add("reset", _reset, "delete the data of the embedded services, after asking")
+    return parser
+
+
+def _run(_: argparse.Namespace, settings: Settings) -> int:
+    run(settings)
+    return 0
+
+
+def _status(arguments: argparse.Namespace, settings: Settings) -> int:
+    seen = status.look(places.data_dir(settings))
+    print(status.as_json(seen) if arguments.json else status.as_text(seen))
+    return 0 if seen.running else NOT_RUNNING
+
+
+def _migrate(_: argparse.Namespace, settings: Settings) -> int:
+    migrate(_with_database(settings))
+    print("The database has this release's schema.")
+    return 0
+
+
+def _create_admin(arguments: argparse.Namespace, settings: Settings) -> int:
+    password = getpass.getpass("Password (empty: one is generated): ") if sys.stdin.isatty() else ""
+    chosen = password or generate_password()
+    with _factory(settings).begin() as session:
+        create_administrator(session, arguments.address, chosen, utc_now())
+    print(f"Created {arguments.address}." + ("" if password else f" Password, shown this once: {chosen}"))
+    return 0
+
+
+def _create_token(arguments: argparse.Namespace, settings: Settings) -> int:
+    with _factory(settings).begin() as session:
+        user_id = session.scalar(select(User.id).where(User.address == normalise(arguments.address)))
+        if not user_id:
+            raise NotFound(f"There is no user {arguments.address}: create one with `email-campaign create-admin`.")
+        _, shown = create_token(session, user_id=user_id, name=arguments.name, now=utc_now())
+    print(shown)
+    return 0
+
+
+def _reset(_: argparse.Namespace, settings: Settings) -> int:
+    print(reset(places.data_dir(settings), input))
+    return 0
+
+
+def _factory(settings: Settings) -> SessionFactory:
+    return sessionmaker(make_engine(_with_database(settings), pool_size=1), expire_on_commit=False)
+
+
+def _with_database(settings: Settings) -> Settings:
+    """The settings, with the database of the running service where none is set."""
+    if "database_url" in settings.model_fields_set:
+        return settings
+    running = runfile.find(places.data_dir(settings))
+    if not running:
+        raise StartFailed("No database: set DATABASE_URL, or start the service with `make run` first.")
+    return settings.model_copy(update={"database_url": running.addresses["database"]})
+
+
+if __name__ == "__main__":
+    main()
