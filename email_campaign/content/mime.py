@@ -1,0 +1,188 @@
+"""The bytes of a mail: headers and one or two parts, 7-bit clean and repeatable (RFC 5322, 2045–2047)."""
+
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+
+MAX_LINE_BYTES = 998  # RFC 5322 2.1.1, without the CRLF
+FOLD_COLUMN = 78  # RFC 5322 2.1.1: what a line should keep to
+
+_HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 3.6.8
+_CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]+@[A-Za-z0-9.\-_]+")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # RFC 5322 3.2.3, and blanks between
+_FOLD_POINT = re.compile(r"(?<=[^ ]) (?=[^ ])")
+_LONG_LINE = re.compile(rb"[^\n]{%d}" % MAX_LINE_BYTES)
+_OWN_HEADERS = ("mime-version", "content-")
+
+_ENCODED_BYTES = 42
+"""What one encoded-word carries as base64: `Reply-To: ` and such a word fill the 78 columns."""
+
+# RFC 2047 5 (3): what may stand for itself in an encoded-word that is part of a display name.
+_Q = [chr(byte) if re.match(r"[A-Za-z0-9!*+/-]", chr(byte)) else f"={byte:02X}" for byte in range(256)]
+_Q[0x20] = "_"
+_Q_CHARACTERS = 56  # as long as the base64 of 42 bytes
+
+
+class BadHeader(ValueError):
+    """A header or an address that would break the message or smuggle something into it."""
+
+
+def address_header(display_name: str, address: str) -> str:
+    """`address` or `name <address>`, for From, To and Reply-To. Raises BadHeader for an address that could break out."""
+    if not _ADDRESS.fullmatch(address):
+        raise BadHeader(f"“{address[:80]}” cannot stand in a header as an address.")
+    name = _one_line(display_name)
+    if not name:
+        return address
+    if _needs_encoding(name):
+        return f"{_encode(name)} <{address}>"
+    return f"{_quote(name)} <{address}>"
+
+
+def text_header(value: str) -> str:
+    """The value of an unstructured header such as Subject: one line, as encoded-words where it is not plain ASCII."""
+    value = _one_line(value)
+    return _encode(value) if _needs_encoding(value) else value
+
+
+def list_id_header(name: str, list_id: str) -> str:
+    """`name <list.id>` (RFC 2919), without a name that is not plain ASCII: programs compare the header as it stands."""
+    name = _one_line(name)
+    return f"<{list_id}>" if not name or _needs_encoding(name) else f"{_quote(name)} <{list_id}>"
+
+
+def assemble(headers: Sequence[tuple[str, str]], text: str, html: str | None, boundary_seed: bytes) -> bytes:
+    """The mail, with CRLF line ends and a CRLF at its end. No clock, no chance: the same input gives the same bytes.
+
+    Header values are ready for the wire: from the functions above, or plain ASCII. They are folded at blanks only, so
+    that a URL stays whole (RFC 8058). The MIME headers are ours. Raises BadHeader for a header that comes twice, that
+    has a line break or any other character that is not printable ASCII, or that has a word of more than 998 bytes.
+    """
+    names = [name.lower() for name, _ in headers]
+    if len(set(names)) != len(names):
+        raise BadHeader("A header comes twice.")
+    if any(name.startswith(_OWN_HEADERS) for name in names):
+        raise BadHeader("The MIME headers come from the parts.")
+    head = "".join([_header(name, value) for name, value in headers]).encode("ascii") + b"MIME-Version: 1.0\r\n"
+    text_part = _part(b"plain", text)
+    if html is None:
+        return head + text_part
+    html_part = _part(b"html", html)
+    boundary = _boundary(boundary_seed, text_part, html_part)
+    return b"".join(
+        [
+            head,
+            b'Content-Type: multipart/alternative; boundary="%b"\r\n\r\n--%b\r\n' % (boundary, boundary),
+            text_part,
+            b"--%b\r\n" % boundary,  # the CRLF before it belongs to the boundary (RFC 2046 5.1.1)
+            html_part,
+            b"--%b--\r\n" % boundary,
+        ]
+    )
+
+
+def _one_line(value: str) -> str:
+    return _CONTROLS.sub(" ", value).strip()
+
+
+def _needs_encoding(value: str) -> bool:
+    # `=?` in plain text would be read as an encoded-word; a long word could not be folded.
+    return not value.isascii() or "=?" in value or (len(value) > 60 and max(map(len, value.split(" "))) > 60)
+
+
+def _quote(name: str) -> str:
+    if _ATOMS.fullmatch(name):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _encode(value: str) -> str:
+    """Encoded-words of at most 68 characters; the blank between two of them is no part of the text (RFC 2047 6.2)."""
+    data = value.encode("utf-8", "replace")
+    if len(data) <= 4 * len(value) // 3:
+        return " ".join(f"=?utf-8?q?{chunk}?=" for chunk in _q_chunks(data.decode()))
+    return " ".join(f"=?utf-8?b?{binascii.b2a_base64(chunk, newline=False).decode()}?=" for chunk in _b_chunks(data))
+
+
+def _q_chunks(value: str) -> list[str]:
+    chunks, current = [], ""
+    for character in value:
+        encoded = "".join([_Q[byte] for byte in character.encode()])
+        if len(current) + len(encoded) > _Q_CHARACTERS:
+            chunks.append(current)
+            current = ""
+        current += encoded
+    return [*chunks, current]
+
+
+def _b_chunks(data: bytes) -> list[bytes]:
+    chunks, start = [], 0
+    while start < len(data):
+        end = min(start + _ENCODED_BYTES, len(data))
+        while end < len(data) and data[end] & 0xC0 == 0x80:  # never between the bytes of a character (RFC 2047 5)
+            end -= 1
+        chunks.append(data[start:end])
+        start = end
+    return chunks
+
+
+def _header(name: str, value: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise BadHeader(f"“{name[:40]}” is no name of a header.")
+    if not value.isascii() or not value.isprintable():
+        raise BadHeader(f"The header {name} contains a line break or a character that is not plain ASCII.")
+    line = f"{name}: {value.strip()}\r\n"
+    return line if len(line) <= FOLD_COLUMN + 2 else _fold(line)
+
+
+def _fold(line: str) -> str:
+    """The header with line breaks before blanks, each line within 78 columns where its words allow it."""
+    lines, current = [], ""
+    for word in _FOLD_POINT.split(line.removesuffix("\r\n")):
+        # A line of its name only has been misread by too many programs: the first word stays beside the name.
+        if current and not current.endswith(":") and len(current) + 1 + len(word) > FOLD_COLUMN:
+            lines.append(current)
+            current = f" {word}"
+        else:
+            current = f"{current} {word}" if current else word
+    lines.append(current)
+    if max(map(len, lines)) > MAX_LINE_BYTES:
+        raise BadHeader(f"The header {line[: line.index(':')]} has a word of more than {MAX_LINE_BYTES} bytes.")
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _part(subtype: bytes, text: str) -> bytes:
+    """The headers and the body of a text part; the body ends in a CRLF."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\n", "\r\n") if text.endswith("\n") else text.replace("\n", "\r\n") + "\r\n"
+    data = text.encode("utf-8", "replace")
+    if len(data) == len(text) and b"\0" not in data and not _LONG_LINE.search(data):
+        encoding = b"7bit"
+    elif len(data) - len(text) > len(data) // 11:
+        # Here base64, at 1.37 of the size, is shorter than three characters for each byte beyond ASCII.
+        encoding, data = b"base64", _base64(data)
+    else:
+        # The data have a CRLF, which makes the soft line breaks CRLF too; lines of 76 columns (RFC 2045 6.7).
+        encoding, data = b"quoted-printable", binascii.b2a_qp(data)
+    return (
+        b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n" % (subtype, encoding)
+    ) + data
+
+
+def _base64(data: bytes) -> bytes:
+    encoded = binascii.b2a_base64(data, newline=False)
+    return b"".join([encoded[start : start + 76] + b"\r\n" for start in range(0, len(encoded), 76)])
+
+
+def _boundary(seed: bytes, *parts: bytes) -> bytes:
+    """A delimiter that stands in none of the parts. `=_` occurs in no quoted-printable and no base64 (RFC 2045 6.7)."""
+    counter = 0
+    while True:
+        boundary = b"=_" + hashlib.sha256(b"%d:%b" % (counter, seed)).hexdigest()[:32].encode()
+        if not any(boundary in part for part in parts):
+            return boundary
+        counter += 1
