@@ -1,10 +1,11 @@
 """Every setting of the service: read once from the environment (and `.env`), typed and checked."""
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -99,5 +100,15 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """The settings of this process. Tests that need others build their own `Settings`."""
-    return Settings()
+    """The settings of this process. Tests that need others build their own `Settings`.
+
+    Ends the process with a sentence for each setting that cannot be used: nothing could run without them.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(map(str, problem['loc'])).upper()}={problem['input']}: {problem['msg']}"
+            for problem in error.errors(include_url=False)
+        ]
+        sys.exit("\n".join(["These settings cannot be used (environment, or .env):", *lines]))

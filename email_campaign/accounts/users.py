@@ -3,9 +3,16 @@
 import enum
 from datetime import datetime
 
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from email_campaign.accounts import passwords
+from email_campaign.address import BadAddress, normalise
 from email_campaign.db import Base, BigId, CreatedAt, text_enum
+from email_campaign.errors import Conflict, Invalid, NotFound
+
+MAX_NAME_CHARACTERS = 200
 
 
 class Role(enum.StrEnum):
@@ -28,3 +35,61 @@ class User(Base):
     created_at: Mapped[CreatedAt]
     last_sign_in_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
+
+
+def create_user(session: Session, *, address: str, name: str, password: str, role: Role, now: datetime) -> User:
+    """A new user, flushed so that it has an id. Raises Invalid, or Conflict where the address has a user already."""
+    try:
+        address = normalise(address)
+    except BadAddress as error:
+        raise Invalid.field("address", str(error)) from error
+    name = name.strip()
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise Invalid.field("name", f"The name needs 1 to {MAX_NAME_CHARACTERS} characters.")
+    user = User(
+        address=address, name=name, password_hash=passwords.hash_new("password", password), role=role, created_at=now
+    )
+    try:
+        with session.begin_nested():
+            session.add(user)
+    except IntegrityError as error:
+        raise Conflict(f"There is a user with the address {address} already.") from error
+    return user
+
+
+def find_user(session: Session, user_id: int) -> User:
+    """Raises NotFound."""
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound(f"There is no user {user_id}.")
+    return user
+
+
+def authenticate(session: Session, *, address: str, password: str) -> User | None:
+    """The user with this address and password, or None.
+
+    The answer takes as long for an address that nobody has, so that it does not tell who has an account. A password
+    that was hashed with weaker settings than today's is hashed again.
+    """
+    try:
+        user = session.scalar(select(User).where(User.address == normalise(address)))
+    except BadAddress:
+        user = None
+    genuine = passwords.verify(user.password_hash if user else None, password)
+    if user is None or not genuine or user.disabled_at is not None:
+        return None
+    if passwords.is_outdated(user.password_hash):
+        user.password_hash = passwords.hash_again(password)
+    return user
+
+
+def change_password(user: User, *, current: str, new: str) -> None:
+    """Raises Invalid where the current password is wrong (field `current_password`) or the new one is too weak."""
+    if not passwords.verify(user.password_hash, current):
+        raise Invalid.field("current_password", "This is not your current password.")
+    user.password_hash = passwords.hash_new("new_password", new)
+
+
+def disable(user: User, *, now: datetime) -> None:
+    """From the next request on, nothing of this user is let in: no password, session or token. Safe to repeat."""
+    user.disabled_at = user.disabled_at or now

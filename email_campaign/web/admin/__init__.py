@@ -1,0 +1,1 @@
+"""The team's pages under /admin: one file a subject."""

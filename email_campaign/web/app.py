@@ -1,0 +1,80 @@
+"""The web application: `uvicorn email_campaign.web.app:app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, Depends, FastAPI
+from sqlalchemy.orm import sessionmaker
+from starlette.middleware import Middleware
+
+from email_campaign import log
+from email_campaign.db import SessionFactory, make_engine
+from email_campaign.settings import Settings, get_settings
+from email_campaign.web import errors
+from email_campaign.web.admin import accounts as admin_accounts
+from email_campaign.web.api import accounts as api_accounts
+from email_campaign.web.assets import Assets
+from email_campaign.web.deps import api_user, page_user
+from email_campaign.web.forms import read_form
+from email_campaign.web.guard import Guard
+from email_campaign.web.openapi import DescribedApp
+from email_campaign.web.public import health, sign_in
+
+POOL_SIZE = 20
+"""With as many more on top, a connection for each of the 40 threads that routes run in."""
+
+# One line a subject, in the order of the rail. A new file adds its import above and its line here.
+API_ROUTERS: tuple[APIRouter, ...] = (api_accounts.router,)
+ADMIN_ROUTERS: tuple[APIRouter, ...] = (admin_accounts.router,)
+PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    sign_in.router,
+)
+
+
+def create_app(settings: Settings | None = None, session_factory: SessionFactory | None = None) -> FastAPI:
+    """An app of its own: nothing is shared between two, so that tests bring their settings and sessions."""
+    settings = settings or get_settings()
+    app = DescribedApp(
+        title="E-mail campaigns",
+        version=version("email-campaign"),
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        middleware=[Middleware(Guard, settings=settings)],
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    app.state.session_factory = session_factory or sessionmaker(
+        make_engine(settings, pool_size=POOL_SIZE), expire_on_commit=False
+    )
+    errors.install(app)
+    for router in API_ROUTERS:
+        app.include_router(router, prefix="/api/v1", dependencies=[Depends(api_user)])
+    for router in ADMIN_ROUTERS:
+        app.include_router(
+            router,
+            prefix="/admin",
+            dependencies=[Depends(page_user), Depends(read_form)],
+            include_in_schema=False,
+        )
+    for router in PUBLIC_ROUTERS:
+        app.include_router(router, include_in_schema=False)
+    app.mount("/static", Assets())
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    log.configure(settings.log_level)
+    if not settings.secret_key.get_secret_value():
+        # Under an empty key anybody could sign a session.
+        raise RuntimeError("SECRET_KEY is not set. Set it to a long random text, and never change it afterwards.")
+    yield
+
+
+app = create_app()

@@ -1,0 +1,80 @@
+"""Forms: what a browser posted as text, and the proof that it came from a page of ours (CSRF)."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from email_campaign.settings import Settings
+from email_campaign.web import cookies
+
+CSRF_FIELD = "csrf_token"
+CSRF_HEADER = "X-CSRF-Token"
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Form:
+    """The fields of a posted form. A field that was not sent is an empty text, as an unticked box is."""
+
+    def __init__(self, fields: FormData) -> None:
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> str:
+        """The field's text without surrounding blanks."""
+        return self.raw(name).strip()
+
+    def raw(self, name: str) -> str:
+        """The field's text as it was typed: for passwords and for contents of mails."""
+        value = self._fields.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field that may be sent more than once, such as a row of boxes."""
+        return [value for value in self._fields.getlist(name) if isinstance(value, str)]
+
+    def file(self, name: str) -> UploadFile | None:
+        """The uploaded file, or None where nothing was chosen. It is closed after the request."""
+        value = self._fields.get(name)
+        return value if isinstance(value, UploadFile) and value.filename else None
+
+    def shown(self) -> dict[str, str]:
+        """What a refused form shows again: every text but the secret ones."""
+        return {name: self.raw(name) for name in self._fields if name != CSRF_FIELD and "password" not in name}
+
+
+async def read_form(request: Request) -> AsyncIterator[Form]:
+    """The posted form of this request; empty for a request that only reads. 403 without the page's CSRF token.
+
+    It stands before every page route (see app.py), so that none can forget it.
+    """
+    if request.method in _READING:
+        yield Form(FormData())
+        return
+    # A browser says so itself where another site sent the form, also one under the same parent domain.
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        raise HTTPException(403, "This form was sent by another site. Open the page here and send it again.")
+    settings: Settings = request.app.state.settings
+    if request.headers.get("Content-Type", "").lower().startswith(_FORM_TYPES):
+        async with request.form(max_part_size=settings.request_max_bytes) as fields:
+            form = Form(fields)
+            _check_csrf(request, form)
+            yield form
+    else:
+        _check_csrf(request, Form(FormData()))
+        yield Form(FormData())
+
+
+FormDep = Annotated[Form, Depends(read_form)]
+
+
+def _check_csrf(request: Request, form: Form) -> None:
+    token = request.headers.get(CSRF_HEADER) or form.raw(CSRF_FIELD)
+    if not cookies.is_csrf_token(request, token):
+        raise HTTPException(
+            403, "The page that this form was on is out of date: load it again, and send the form from there."
+        )
