@@ -11,9 +11,10 @@ from starlette.middleware import Middleware
 from email_campaign import log
 from email_campaign.db import SessionFactory, make_engine
 from email_campaign.settings import Settings, get_settings
-from email_campaign.web import errors
+from email_campaign.web import errors, idempotency
 from email_campaign.web.admin import accounts as admin_accounts
 from email_campaign.web.api import accounts as api_accounts
+from email_campaign.web.api import tasks as api_tasks
 from email_campaign.web.assets import Assets
 from email_campaign.web.deps import api_user, page_user
 from email_campaign.web.forms import read_form
@@ -25,7 +26,10 @@ POOL_SIZE = 20
 """With as many more on top, a connection for each of the 40 threads that routes run in."""
 
 # One line a subject, in the order of the rail. A new file adds its import above and its line here.
-API_ROUTERS: tuple[APIRouter, ...] = (api_accounts.router,)
+API_ROUTERS: tuple[APIRouter, ...] = (
+    api_tasks.router,
+    api_accounts.router,
+)
 ADMIN_ROUTERS: tuple[APIRouter, ...] = (admin_accounts.router,)
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -52,6 +56,7 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
         make_engine(settings, pool_size=POOL_SIZE), expire_on_commit=False
     )
     errors.install(app)
+    idempotency.install(app)
     for router in API_ROUTERS:
         app.include_router(router, prefix="/api/v1", dependencies=[Depends(api_user)])
     for router in ADMIN_ROUTERS:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from fastapi import FastAPI
 
+from email_campaign import queue
 from email_campaign.accounts.sessions import open_session
 from email_campaign.accounts.tokens import create_token
 from email_campaign.accounts.users import Role, User, create_user
@@ -27,6 +28,14 @@ PASSWORD = "correct horse battery"
 def app(settings: Settings, session_factory: SessionFactory) -> FastAPI:
     """The app on the test database."""
     return create_app(settings, session_factory)
+
+
+@pytest.fixture(autouse=True)
+def nudges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What the doors told the queue, as (task name, ids…): routes call `queue.nudge`, and it ends here."""
+    told: list[tuple[object, ...]] = []
+    monkeypatch.setattr(queue, "nudge", lambda *message: told.append(message))
+    return told
 
 
 @pytest.fixture
