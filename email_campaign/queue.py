@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CeleryError
+from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -95,6 +96,20 @@ def nudge(name: str, *ids: int) -> None:
         app.send_task(name, args=ids, ignore_result=True)
     except (OperationalError, RedisError, CeleryError, OSError) as error:
         log.warning("the broker did not take %s%s, the sweep will: %s", name, ids, type(error).__name__)
+
+
+def send_queue_is_empty() -> bool:
+    """Whether the broker holds no send task; False when it does not answer."""
+    try:
+        with app.connection_for_read() as connection:
+            return not any(_length(connection, queue) for queue in SEND_QUEUES)
+    except (OperationalError, RedisError, OSError):
+        return False
+
+
+def _length(connection: Connection, queue: str) -> int:
+    channel: Any = connection.default_channel
+    return int(channel.client.llen(queue))
 
 
 def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -117,3 +117,5 @@ def _empty_tables(engine: Engine) -> None:
         looks = " UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in tables)
         if filled := connection.scalars(text(looks)).all():
             connection.execute(text(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE"))
+        # The one row that the first migration lays down.
+        connection.execute(text("INSERT INTO relays (name) SELECT 'relay' WHERE NOT EXISTS (SELECT FROM relays)"))

@@ -1,10 +1,11 @@
 """The ledger: one row per copy of a mailing, in one of eight states, and the counters that sum them."""
 
 import enum
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Computed, Index, SmallInteger, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Computed, Index, SmallInteger, func, select, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from email_campaign.db import Base
 
@@ -119,3 +120,29 @@ class Counter(Base):
     worker_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     state: Mapped[str] = mapped_column(primary_key=True)
     count: Mapped[int]
+
+
+def count_moves(session: Session, mailing_id: int, changes: Mapping[str, int]) -> None:
+    """Add moves that were made by no send worker to the mailing's counters, in the transaction that makes them."""
+    session.execute(
+        _COUNT_MOVES,
+        {"mailing": mailing_id, "states": [str(s) for s in changes], "changes": list(changes.values())},
+    )
+
+
+def states_of(session: Session, mailing_id: int) -> dict[DeliveryState, int]:
+    """How many deliveries of the mailing are in each of the eight states, from the counters."""
+    rows = session.execute(
+        select(Counter.state, func.sum(Counter.count)).where(Counter.mailing_id == mailing_id).group_by(Counter.state)
+    )
+    counts = {DeliveryState(state): int(count) for state, count in rows}
+    return {state: counts.get(state, 0) for state in DeliveryState}
+
+
+_COUNT_MOVES = text("""
+INSERT INTO counters (mailing_id, worker_id, state, count)
+SELECT :mailing, 0, state, sum(change)
+FROM unnest(CAST(:states AS text[]), CAST(:changes AS bigint[])) AS c(state, change)
+WHERE change <> 0 GROUP BY state ORDER BY state
+ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+""")

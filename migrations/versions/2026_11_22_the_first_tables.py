@@ -171,7 +171,6 @@ def upgrade() -> None:
         sa.Column("state_reason", sa.String(), server_default="", nullable=False),
         sa.Column("limit_count", sa.BigInteger(), nullable=True),
         sa.Column("limit_seconds", sa.BigInteger(), server_default="1", nullable=False),
-        sa.Column("max_connections", sa.BigInteger(), server_default="32", nullable=False),
         sa.Column("failure_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.String(), server_default="", nullable=False),

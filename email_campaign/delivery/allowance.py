@@ -1,0 +1,83 @@
+"""A process's share of the limits: grants are taken in lots of at most 50 ms of work and spent at once."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from email_campaign.delivery.throttle import Limit, Throttle
+
+LOT_SECONDS = 0.05
+PATIENCE_SECONDS = 1.0
+"""A copy waits so long for its grant; beyond that its slice goes back until the next one."""
+
+
+class _Lot:
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.count = 0
+        self.taken_at = 0.0
+
+
+class Allowance:
+    """Leave to send, per mailing, from the limiter that all processes share."""
+
+    def __init__(self, redis_url: str, worker_count: Callable[[], int]) -> None:
+        self._throttle = Throttle(redis_url, worker_count)
+        self._limits: dict[int, tuple[Limit, ...]] = {}
+        self._running: Counter[int] = Counter()
+        self._lots: dict[int, _Lot] = {}
+
+    @property
+    def mailing_ids(self) -> list[int]:
+        """Mailings with a run in this process."""
+        return [mailing_id for mailing_id, runs in list(self._running.items()) if runs]
+
+    def enter(self, mailing_id: int, limits: Mapping[int, tuple[Limit, ...]]) -> None:
+        """A run of this mailing begins, under these limits."""
+        self._limits.update(limits)
+        self._running[mailing_id] += 1
+
+    def leave(self, mailing_id: int) -> None:
+        """A run of this mailing ended."""
+        self._running[mailing_id] -= 1
+        if not self._running[mailing_id]:
+            self._lots.pop(mailing_id, None)
+
+    def set_limits(self, limits: Mapping[int, tuple[Limit, ...]]) -> None:
+        """The limits were edited; lots that were taken under the old ones are worthless."""
+        for mailing_id, now in limits.items():
+            if self._limits.get(mailing_id) != now:
+                self._limits[mailing_id] = now
+                self._lots.pop(mailing_id, None)
+
+    async def grant(self, mailing_id: int) -> float | None:
+        """None: one mail may go now. Else the seconds until one might, when these are more than a second."""
+        if not self._limits.get(mailing_id):
+            return None
+        lot = self._lots.setdefault(mailing_id, _Lot())
+        loop = asyncio.get_running_loop()
+        async with lot.lock:
+            deadline = loop.time() + PATIENCE_SECONDS
+            while True:
+                if lot.count and loop.time() - lot.taken_at <= LOT_SECONDS:
+                    lot.count -= 1
+                    return None
+                limits = self._limits.get(mailing_id, ())
+                if not limits:
+                    return None
+                grant = await self._throttle.grant(limits, _lot_size(limits))
+                lot.count, lot.taken_at = grant.granted, loop.time()
+                if not grant.granted:
+                    if loop.time() + grant.retry_after_seconds > deadline:
+                        return grant.retry_after_seconds
+                    await asyncio.sleep(grant.retry_after_seconds)
+
+    async def close(self) -> None:
+        """Close the connection to the limiter."""
+        await self._throttle.aclose()
+
+
+def _lot_size(limits: tuple[Limit, ...]) -> int:
+    slowest = min(limit.count / limit.seconds for limit in limits)
+    return max(1, math.floor(slowest * LOT_SECONDS))

@@ -1,0 +1,114 @@
+"""The message of one delivery: pure, so that composing again from what the attempt kept gives the same bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+from email_campaign.address import domain_of
+from email_campaign.content.language import Content
+from email_campaign.content.mime import address_header, assemble, list_id_header, text_header
+from email_campaign.signing import keyed_hash, sign, unsign
+
+BUILT_INS = frozenset({"name", "address", "unsubscribe_url", "campaign_name"})
+"""Variables that every message has; they win over attributes of the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys of their own purpose, derived from the secret key."""
+
+    message_id: bytes
+    unsubscribe: bytes
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """What all copies of a mailing have in common."""
+
+    mailing_id: int
+    kind: str
+    campaign_name: str
+    from_name: str
+    from_address: str
+    reply_to: str
+    list_ids: tuple[int, ...]
+    list_name: str
+    public_url: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The bytes that go out, with what they were made from."""
+
+    data: bytes
+    message_id: str
+    variables: dict[str, Any]
+
+
+def compose(letterhead: Letterhead, keys: Keys, position: int, recipient: Mapping[str, Any], now: datetime) -> Message:
+    """The mail for the contact whose variables are `recipient` (name, address and attributes).
+
+    Raises content.language.RenderError when the template and this contact do not fit.
+    """
+    url = unsubscribe_url(letterhead.public_url, keys.unsubscribe, letterhead.mailing_id, position)
+    known = {**recipient, "campaign_name": letterhead.campaign_name, "unsubscribe_url": url}
+    rendered = letterhead.content.render({name: known[name] for name in letterhead.content.variables if name in known})
+    seed = b"%d-%d" % (letterhead.mailing_id, position)
+    message_id = derive_message_id(keys.message_id, letterhead.mailing_id, position, letterhead.from_address)
+    headers = [
+        ("Date", format_datetime(now)),
+        ("Message-ID", message_id),
+        ("From", address_header(letterhead.from_name, letterhead.from_address)),
+        ("To", address_header(str(recipient.get("name") or ""), str(recipient["address"]))),
+        ("Subject", text_header(rendered.subject)),
+    ]
+    if letterhead.reply_to:
+        headers.append(("Reply-To", address_header("", letterhead.reply_to)))
+    if letterhead.kind == "campaign" or letterhead.kind == "test":
+        headers += _bulk_headers(letterhead, url)
+    else:
+        headers.append(("Auto-Submitted", "auto-generated"))  # RFC 3834 section 5
+    # The rest follows from the delivery and its mailing; the address stands with the contact.
+    kept = {name: recipient[name] for name in sorted(letterhead.content.variables | {"name"}) if name in recipient}
+    kept.pop("address", None)
+    return Message(assemble(headers, rendered.text, rendered.html, seed), message_id, kept)
+
+
+def derive_message_id(key: bytes, mailing_id: int, position: int, from_address: str) -> str:
+    """The delivery's Message-ID (RFC 5322 3.6.4): the same on every attempt, never the same for two deliveries."""
+    return f"<{keyed_hash(key, f'{mailing_id}-{position}').hex()}@{domain_of(from_address)}>"
+
+
+def unsubscribe_url(public_url: str, key: bytes, mailing_id: int, position: int) -> str:
+    """The link that names this delivery and nobody else can make up."""
+    return f"{public_url}/u/{sign(key, _pack(mailing_id) + _pack(position))}"
+
+
+def read_unsubscribe_token(key: bytes, token: str) -> tuple[int, int] | None:
+    """Mailing and position of a token that we made, else None."""
+    payload = unsign(key, token)
+    if payload is None or len(payload) < 2:
+        return None
+    size = payload[0]
+    return int.from_bytes(payload[1 : 1 + size]), int.from_bytes(payload[2 + size :])
+
+
+def _pack(number: int) -> bytes:
+    size = max(1, (number.bit_length() + 7) // 8)
+    return bytes([size]) + number.to_bytes(size)
+
+
+def _bulk_headers(letterhead: Letterhead, url: str) -> list[tuple[str, str]]:
+    domain = domain_of(letterhead.from_address)
+    list_part = "-".join(str(list_id) for list_id in letterhead.list_ids[:3]) or "test"
+    return [
+        ("List-Unsubscribe", f"<{url}>"),
+        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),  # RFC 8058
+        ("List-Id", list_id_header(letterhead.list_name, f"list-{list_part}.{domain}")),  # RFC 2919
+        ("Feedback-ID", f"{letterhead.mailing_id}:{letterhead.kind}:email-campaign"),
+        ("Precedence", "bulk"),
+    ]

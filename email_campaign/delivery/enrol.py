@@ -1,0 +1,129 @@
+"""Enrolment: the audience of a mailing is frozen into deliveries, page by page, before any of them is sent."""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from email_campaign.address import address_hash
+from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, get_for_update, note
+from email_campaign.delivery.deliveries import count_moves
+from email_campaign.settings import Settings
+from email_campaign.signing import derive_key
+
+
+class EnrolmentBroken(RuntimeError):
+    """A page inserted fewer rows than it selected: a copy would be missing, so nothing of the page is kept."""
+
+
+def enrol_page(session: Session, mailing_id: int, settings: Settings, now: datetime) -> bool:
+    """Enrol the next page of the audience; whether there is more to come. Safe to repeat, also side by side.
+
+    The first page is small, so that sending starts at once. Rows, their stretch and the cursor are one commit.
+    """
+    mailing = get_for_update(session, mailing_id)
+    if mailing.enrolled_at is not None or mailing.launched_at is None:
+        return False
+    if mailing.kind is MailingKind.CAMPAIGN:
+        limit = settings.enrol_first_page if mailing.enrol_cursor == 0 else settings.enrol_page
+        selected = _enrol_contacts(session, mailing, limit)
+    else:
+        limit = 2
+        selected = _enrol_recipient(session, mailing, settings)
+    if selected < limit:
+        mailing.enrolled_at = now
+        note(session, mailing_id, actor="system", kind="enrolled", detail=str(mailing.enrolled_count))
+    return mailing.enrolled_at is None
+
+
+def _enrol_contacts(session: Session, mailing: Mailing, limit: int) -> int:
+    # Who was in the audience at launch is counted, also when the campaign was cancelled meanwhile.
+    state = "cancelled" if mailing.state is MailingState.CANCELLED else "pending"
+    values = {
+        "mailing": mailing.id,
+        "lists": mailing.list_ids,
+        "launched": mailing.launched_at,
+        "cursor": mailing.enrol_cursor,
+        "limit": limit,
+        "next": mailing.next_position,
+        "state": state,
+    }
+    page = session.execute(_ENROL, values).one()
+    if page.selected != page.inserted + page.repeated:
+        raise EnrolmentBroken(f"mailing {mailing.id}: {page.selected} selected, {page.inserted} inserted")
+    if page.selected:
+        _lay_stretch(session, mailing, page.selected)
+        mailing.enrol_cursor = page.last_contact
+        mailing.enrolled_count += page.inserted
+        ready = page.inserted - page.skipped
+        count_moves(session, mailing.id, {state: ready, "skipped": page.skipped})
+    return int(page.selected)
+
+
+def _enrol_recipient(session: Session, mailing: Mailing, settings: Settings) -> int:
+    """A mailing of one carries its recipient itself."""
+    address = mailing.recipient_address or ""
+    key = derive_key(settings.secret_key.get_secret_value(), "address")
+    values = {"mailing": mailing.id, "hash": address_hash(key, address)}
+    if session.execute(_ENROL_ONE, values).one_or_none() is None:
+        return 0
+    _lay_stretch(session, mailing, 1)
+    mailing.enrolled_count = 1
+    count_moves(session, mailing.id, {"pending": 1})
+    return 1
+
+
+def _lay_stretch(session: Session, mailing: Mailing, size: int) -> None:
+    first = mailing.next_position
+    session.execute(_STRETCH, {"mailing": mailing.id, "first": first, "last": first + size - 1})
+    mailing.next_position = first + size
+
+
+# The audience are those confirmed at launch; who left between launch and this page gets a row, skipped. Each list is
+# read in order from the cursor, so that a page costs the same at the millionth contact. Positions go by the hash of the
+# address within the page, so that domains interleave.
+_ENROL = text("""
+WITH member AS (
+    SELECT DISTINCT m.contact_id FROM unnest(CAST(:lists AS bigint[])) AS l(list_id)
+    CROSS JOIN LATERAL (
+        SELECT s.contact_id FROM subscriptions s
+        WHERE s.list_id = l.list_id AND s.contact_id > :cursor AND s.confirmed_at <= :launched
+            AND (s.state = 'confirmed' OR s.state = 'unsubscribed' AND s.unsubscribed_at > :launched)
+        ORDER BY s.contact_id LIMIT :limit
+    ) m
+    ORDER BY m.contact_id LIMIT :limit
+), page AS (
+    SELECT c.id, c.address_hash, row_number() OVER (ORDER BY c.address_hash) - 1 AS place,
+        CASE
+            WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hash = c.address_hash) THEN 'suppressed'
+            WHEN NOT EXISTS (
+                SELECT FROM subscriptions s
+                WHERE s.contact_id = c.id AND s.list_id = ANY (:lists) AND s.state = 'confirmed'
+            ) THEN 'unsubscribed'
+        END AS barred
+    FROM member JOIN contacts c ON c.id = member.contact_id
+), inserted AS (
+    INSERT INTO deliveries (mailing_id, position, contact_id, address_hash, state, reason, changed_at)
+    SELECT :mailing, :next + place, id, address_hash, CASE WHEN barred IS NULL THEN :state ELSE 'skipped' END, barred,
+        now()
+    FROM page ORDER BY place
+    ON CONFLICT (mailing_id, address_hash) DO NOTHING
+    RETURNING state
+)
+SELECT (SELECT count(*) FROM page) AS selected, (SELECT max(id) FROM page) AS last_contact,
+    (SELECT count(*) FROM inserted) AS inserted, (SELECT count(*) FROM inserted WHERE state = 'skipped') AS skipped,
+    (SELECT count(*) FROM page WHERE EXISTS (
+        SELECT FROM deliveries d WHERE d.mailing_id = :mailing AND d.address_hash = page.address_hash)) AS repeated
+""")
+
+_ENROL_ONE = text("""
+INSERT INTO deliveries (mailing_id, position, address_hash, state, changed_at)
+VALUES (:mailing, 1, :hash, 'pending', now())
+ON CONFLICT (mailing_id, address_hash) DO NOTHING
+RETURNING position
+""")
+
+_STRETCH = text("""
+INSERT INTO stretches (mailing_id, first_position, last_position, frontier, lane)
+VALUES (:mailing, :first, :last, :first, 0)
+""")

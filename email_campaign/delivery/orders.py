@@ -1,0 +1,89 @@
+"""What a send process must know of a mailing before it can write its mail: letterhead, rules, limits."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from email_campaign.audience.lists import MailingList
+from email_campaign.campaigns.campaigns import Campaign
+from email_campaign.campaigns.mailings import Mailing, UnknownPolicy
+from email_campaign.content.language import compile_content
+from email_campaign.content.versions import ContentVersion
+from email_campaign.delivery.compose import Keys, Letterhead
+from email_campaign.delivery.conclude import RetryRules
+from email_campaign.delivery.relays import Relay
+from email_campaign.delivery.throttle import Limit
+from email_campaign.errors import NotFound
+from email_campaign.settings import Settings
+from email_campaign.signing import derive_key
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A mailing as its copies are sent: fixed at launch, so it may be kept."""
+
+    letterhead: Letterhead
+    relay_id: int
+    rules: RetryRules
+
+
+def derive_keys(settings: Settings) -> Keys:
+    """The keys that mail is made with."""
+    secret = settings.secret_key.get_secret_value()
+    return Keys(
+        message_id=derive_key(secret, "message-id"),
+        unsubscribe=derive_key(secret, "unsubscribe"),
+        address=derive_key(secret, "address"),
+    )
+
+
+def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
+    """The order of a launched mailing, with its content compiled. Raises NotFound."""
+    mailing = session.get(Mailing, mailing_id)
+    version = session.get(ContentVersion, mailing.content_version_id) if mailing else None
+    if mailing is None or version is None:
+        raise NotFound(f"There is no launched mailing {mailing_id}.")
+    rules = RetryRules(
+        delays=settings.retry_delays_seconds,
+        limit=settings.retry_limit_seconds,
+        deadline_at=mailing.deadline_at,
+        resend_unknown=mailing.unknown_policy is UnknownPolicy.RESEND,
+    )
+    return Order(letterhead_of(session, mailing, version, settings.public_url), mailing.relay_id, rules)
+
+
+def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, public_url: str) -> Letterhead:
+    """The letterhead of a mailing, for its content in this version: also what a preview is written with."""
+    campaign = session.get(Campaign, mailing.campaign_id or mailing.id)
+    first_list = session.get(MailingList, mailing.list_ids[0]) if mailing.list_ids else None
+    return Letterhead(
+        mailing_id=mailing.id,
+        kind=mailing.kind.value,
+        campaign_name=campaign.name if campaign else "",
+        from_name=mailing.from_name,
+        from_address=mailing.from_address,
+        reply_to=mailing.reply_to,
+        list_ids=tuple(mailing.list_ids),
+        list_name=first_list.name if first_list else "",
+        public_url=public_url,
+        content=compile_content(version.subject, version.html, version.text),
+    )
+
+
+def read_limits(session: Session, mailing_ids: list[int]) -> dict[int, tuple[Limit, ...]]:
+    """The limits that hold for each mailing now: its relay's and its own. People edit them while mail is sent."""
+    rows = session.execute(
+        select(Mailing.id, Mailing.limit_count, Mailing.limit_seconds, Relay)
+        .join(Relay, Relay.id == Mailing.relay_id)
+        .where(Mailing.id.in_(mailing_ids))
+        .execution_options(populate_existing=True)
+    )
+    limits: dict[int, tuple[Limit, ...]] = {}
+    for mailing_id, count, seconds, relay in rows:
+        wanted = (
+            (f"relay:{relay.id}", relay.limit_count, relay.limit_seconds),
+            (f"mailing:{mailing_id}", count, seconds),
+        )
+        limits[mailing_id] = tuple(Limit(key, most, window) for key, most, window in wanted if most is not None)
+    return limits

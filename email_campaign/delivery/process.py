@@ -1,0 +1,258 @@
+"""A send process: one event-loop thread with its connections, its recorder and its beat, shared by all send tasks."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+
+import uvloop
+
+from email_campaign.clock import utc_now
+from email_campaign.db import SessionFactory
+from email_campaign.delivery import leases, relays, workers
+from email_campaign.delivery.allowance import Allowance
+from email_campaign.delivery.orders import Order, derive_keys, read_limits, read_order
+from email_campaign.delivery.pool import Pool, PoolRules
+from email_campaign.delivery.record import Recorder
+from email_campaign.delivery.send import Hold, SliceRun
+from email_campaign.delivery.smtp import RelayTarget
+from email_campaign.delivery.throttle import Limit
+from email_campaign.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LIMITS_SECONDS = 0.5
+"""How often edited limits are read: a change acts within a second."""
+STALE_BEATS = 5
+"""A worker whose own beat is older than this many beats starts no body: it may have been declared dead."""
+ORDERS_KEPT = 32
+MEASURABLE_SECONDS = 0.5
+
+
+class SendProcess:
+    """Started once a process, used by its Celery threads through `send_slice`, and closed at the end.
+
+    It is the `Desk` of its runs.
+    """
+
+    pool: Pool
+    recorder: Recorder
+
+    def __init__(self, settings: Settings, factory: SessionFactory) -> None:
+        self._settings = settings
+        self._factory = factory
+        self._keys = derive_keys(settings)
+        self._relay_id = 1
+        self._held: Counter[int] = Counter()
+        self._orders: OrderedDict[int, Order] = OrderedDict()
+        self._orders_lock = threading.Lock()
+        self._stopping = False
+        self._relay_failing = True
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="smtp loop", daemon=True)
+        with factory.begin() as session:
+            self.worker_id = workers.register(session, host=socket.gethostname(), pid=os.getpid(), now=utc_now())
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    def send_slice(self, slice_id: int) -> None:
+        """Lease the slice and send its copies; returns when it is closed or put back. Safe to repeat."""
+        if self._stopping:
+            return
+        # Held before the lease is committed: the beat gives back what is leased and not held.
+        self._held[slice_id] += 1
+        try:
+            with self._factory.begin() as session:
+                lease = leases.take(session, slice_id, self.worker_id, secrets.randbits(62))
+            if lease is None:
+                return
+            hold = self._run(lease)
+            with self._factory.begin() as session:
+                due_at, reason = (hold.until, hold.reason) if hold else (None, None)
+                leases.let_go(session, lease, due_at=due_at, hold_reason=reason)
+        finally:
+            self._held[slice_id] -= 1
+            self._held += Counter()
+
+    def stop_soon(self) -> None:
+        """Start no more bodies; runs put back what they have not sent."""
+        self._stopping = True
+
+    def close(self, seconds: float) -> None:
+        """Commit what is known, say good-bye to the relay and sign off, within `seconds`."""
+        self.stop_soon()
+        committed = self.recorder.close(seconds)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(seconds)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(seconds)
+        if committed:
+            with self._factory.begin() as session:
+                workers.sign_off(session, self.worker_id)
+
+    # What the runs ask of the process (send.Desk)
+
+    def may_start_body(self) -> bool:
+        """Whether the process is not stopping and beat not long ago."""
+        age = self._loop.time() - self._beat_at
+        return not self._stopping and age < STALE_BEATS * self._settings.worker_beat_seconds
+
+    async def grant(self, mailing_id: int) -> Hold | None:
+        """Leave to send one mail now, or until when to hold."""
+        wait = await self._allowance.grant(mailing_id)
+        return None if wait is None else Hold("limit", utc_now() + timedelta(seconds=wait))
+
+    async def relay_failed(self, error: str, *, credentials_refused: bool) -> Hold:
+        """Keep away from the relay for a while; pause it when it refuses our credentials."""
+        self._relay_failing = True
+        until = await asyncio.to_thread(self._note_failure, error, credentials_refused)
+        return Hold("relay", until)
+
+    def relay_worked(self) -> None:
+        """Forget the relay's failures, once."""
+        if self._relay_failing:
+            self._relay_failing = False
+            self._background(asyncio.to_thread(self._note_success))
+
+    # The loop's own work
+
+    async def _open(self) -> None:
+        settings = self._settings
+        self._beat_at = self._loop.time()
+        self._seen_count, self._run_count, self._busy_seconds, self._busy_since = 0, 0, 0.0, 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._allowance = Allowance(settings.redis_url, self._worker_count)
+        self._live_workers = 1
+        rules = PoolRules(
+            settings.send_connections,
+            settings.smtp_connection_messages,
+            settings.smtp_connection_seconds,
+            settings.smtp_idle_seconds,
+        )
+        self.pool = Pool(RelayTarget.from_settings(settings), rules)
+        conninfo = settings.database_url.replace("+psycopg", "", 1)
+        self.recorder = Recorder(conninfo, self.worker_id, self._loop)
+        self._background(self._beat_forever())
+        self._background(self._read_limits_forever())
+
+    def _background(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await self.pool.close()
+        await self._allowance.close()
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.worker_beat_seconds)
+            began = self._loop.time()
+            try:
+                await asyncio.to_thread(self._beat, self._measure_rate())
+                await self.pool.close_idle()
+            except Exception:
+                log.exception("the beat failed; it is tried again")
+            else:
+                self._beat_at = began
+
+    def _measure_rate(self) -> float | None:
+        """Mails per second of being at work since the last beat; None when that was too short to tell."""
+        now, count = self._loop.time(), self.recorder.answered_count
+        seen_count, self._seen_count = self._seen_count, count
+        busy, self._busy_seconds = self._busy_seconds, 0.0
+        if self._run_count:
+            busy += now - self._busy_since
+            self._busy_since = now
+        return (count - seen_count) / busy if busy >= MEASURABLE_SECONDS else None
+
+    def _beat(self, rate: float | None) -> None:
+        with self._factory.begin() as session:
+            alive = workers.beat(session, self.worker_id, rate_per_second=rate, connection_count=self.pool.open_count)
+            if not alive:
+                # Declared dead while it was stopped: what it held has been taken back, it goes on as a new worker.
+                now = utc_now()
+                self.worker_id = workers.register(session, host=socket.gethostname(), pid=os.getpid(), now=now)
+                self.recorder.worker_id = self.worker_id
+            self._live_workers = workers.count_alive(session)
+            leased = workers.leases_of(session, [self.worker_id])
+        for slice_id, mailing_id in leased:
+            if not self._held[slice_id]:
+                self._give_back(slice_id, mailing_id)
+
+    def _give_back(self, slice_id: int, mailing_id: int) -> None:
+        """A lease whose commit was not answered: this process does not know of it."""
+        with self._factory.begin() as session:
+            retry_at = utc_now() + timedelta(seconds=self._settings.retry_delays_seconds[0])
+            why = "The worker lost sight of this copy while its body was going out."
+            leases.take_back(session, slice_id, mailing_id, why=why, retry_at=retry_at)
+
+    async def _read_limits_forever(self) -> None:
+        while True:
+            await asyncio.sleep(LIMITS_SECONDS)
+            mailing_ids = self._allowance.mailing_ids
+            if not mailing_ids:
+                continue
+            try:
+                self._allowance.set_limits(await asyncio.to_thread(self._read_limits, mailing_ids))
+            except Exception:
+                log.exception("the limits could not be read; the last known ones hold")
+
+    def _run(self, lease: leases.Lease) -> Hold | None:
+        order = self._order(lease.mailing_id)
+        run = SliceRun(self, lease, order.letterhead, self._keys, order.relay_id, order.rules)
+        self._allowance.enter(lease.mailing_id, self._read_limits([lease.mailing_id]))
+        try:
+            return asyncio.run_coroutine_threadsafe(self._at_work(run), self._loop).result()
+        finally:
+            self._allowance.leave(lease.mailing_id)
+
+    async def _at_work(self, run: SliceRun) -> Hold | None:
+        if not self._run_count:
+            self._busy_since = self._loop.time()
+        self._run_count += 1
+        try:
+            return await run.run(self._settings.send_connections)
+        finally:
+            self._run_count -= 1
+            if not self._run_count:
+                self._busy_seconds += self._loop.time() - self._busy_since
+
+    def _order(self, mailing_id: int) -> Order:
+        with self._orders_lock:
+            if mailing_id in self._orders:
+                self._orders.move_to_end(mailing_id)
+                return self._orders[mailing_id]
+        with self._factory() as session:
+            order = read_order(session, mailing_id, self._settings)
+        with self._orders_lock:
+            self._orders[mailing_id] = order
+            if len(self._orders) > ORDERS_KEPT:
+                self._orders.popitem(last=False)
+        return order
+
+    def _read_limits(self, mailing_ids: list[int]) -> dict[int, tuple[Limit, ...]]:
+        with self._factory() as session:
+            return read_limits(session, mailing_ids)
+
+    def _worker_count(self) -> int:
+        return self._live_workers
+
+    def _note_failure(self, error: str, credentials_refused: bool) -> datetime:
+        with self._factory.begin() as session:
+            if credentials_refused:
+                relays.pause(session, self._relay_id, f"The relay refuses our credentials: {error}")
+            now = utc_now()
+            return relays.note_failure(
+                session, self._relay_id, error, waits=self._settings.relay_retry_seconds, now=now
+            )
+
+    def _note_success(self) -> None:
+        with self._factory.begin() as session:
+            relays.note_success(session, self._relay_id, utc_now())

@@ -1,0 +1,297 @@
+"""The recorder: one thread that commits intents and results of all connections of a process, many in one commit.
+
+Nothing goes out whose INTENT is not committed, and nothing is forgotten whose RESULT came in while Postgres was away.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, LiteralString
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from email_campaign.campaigns.mailings import SEND_LOCK
+from email_campaign.delivery.late import record_late
+from email_campaign.delivery.results import Claim, Result
+
+log = logging.getLogger(__name__)
+
+RESULT_WAIT_SECONDS = 0.05
+"""A result waits this long for an intent to share the commit with."""
+MAX_BATCH = 256
+RECONNECT_SECONDS = (0.2, 5.0)
+
+Answer = Literal["go", "skipped", "not now"]
+
+
+@dataclass(slots=True)
+class _Item:
+    order: Claim | Result
+    future: "asyncio.Future[Answer]"
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def claim(self) -> Claim:
+        return self.order if isinstance(self.order, Claim) else self.order.claim
+
+
+class Recorder:
+    """Owns one connection and one thread; the event loop hands it orders and awaits their commit."""
+
+    def __init__(self, conninfo: str, worker_id: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._conninfo = conninfo
+        self.worker_id = worker_id
+        self._loop = loop
+        self._queue: deque[_Item] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._connection: psycopg.Connection | None = None
+        self.answered_count = 0
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def intend(self, claim: Claim) -> "asyncio.Future[Answer]":
+        """INTENT: may the body of this row go out? Called in the loop; answered after the commit."""
+        return self._put(claim)
+
+    def record(self, result: Result) -> "asyncio.Future[Answer]":
+        """RESULT: answered `go` once it is committed. Called in the loop; never lost while the process lives."""
+        return self._put(result)
+
+    def close(self, timeout: float) -> bool:
+        """Commit what is there and stop; False when Postgres did not take it within `timeout` seconds."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _put(self, order: Claim | Result) -> "asyncio.Future[Answer]":
+        item = _Item(order, self._loop.create_future())
+        with self._wake:
+            self._queue.append(item)
+            self._wake.notify()
+        return item.future
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            answers = self._commit(batch)
+            self.answered_count += sum(1 for item in batch if isinstance(item.order, Result) and item.order.logged)
+            self._loop.call_soon_threadsafe(_deliver, batch, answers)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _next_batch(self) -> list[_Item]:
+        """Everything that is waiting, once an intent is among it or the oldest result has waited long enough."""
+        with self._wake:
+            while not self._closing:
+                if not self._queue:
+                    self._wake.wait()
+                    continue
+                patience = self._queue[0].since + RESULT_WAIT_SECONDS - time.monotonic()
+                if patience <= 0 or any(isinstance(item.order, Claim) for item in self._queue):
+                    break
+                self._wake.wait(patience)
+            batch: list[_Item] = []
+            rows: set[tuple[int, int]] = set()
+            # One row stands at most once in a statement: the next order for it begins the next batch.
+            while self._queue and len(batch) < MAX_BATCH and self._queue[0].claim.key not in rows:
+                rows.add(self._queue[0].claim.key)
+                batch.append(self._queue.popleft())
+            return batch
+
+    def _commit(self, batch: list[_Item]) -> list[Answer]:
+        """Commit the batch, however long Postgres stays away; a row that poisons it is committed by itself."""
+        wait, longest = RECONNECT_SECONDS
+        while True:
+            try:
+                return self._commit_once([item.order for item in batch])
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                log.warning("Postgres did not take %d rows, trying again: %s", len(batch), type(error).__name__)
+                self._disconnect()
+                time.sleep(wait)
+                wait = min(wait * 2, longest)
+            except psycopg.Error as error:
+                if len(batch) > 1:
+                    return [answer for item in batch for answer in self._commit([item])]
+                self._disconnect()
+                answer = self._commit_poisonous(batch[0], error)
+                if answer is not None:
+                    return [answer]
+                time.sleep(wait)
+
+    def _commit_poisonous(self, item: _Item, error: psycopg.Error) -> Answer | None:
+        """A row that Postgres refuses for what is in it: an intent does not go, a result goes without its words."""
+        claim = item.claim
+        log.error("row %d-%d was refused by Postgres: %s", claim.mailing_id, claim.position, error.sqlstate)
+        if isinstance(item.order, Claim):
+            return "not now"
+        bare = replace(item.order, reply=f"(the reply could not be stored: {error.sqlstate})", variables=None)
+        if item.order == bare:
+            return None
+        item.order = bare
+        return self._commit([item])[0]
+
+    def _commit_once(self, orders: Sequence[Claim | Result]) -> list[Answer]:
+        results = sorted((o for o in orders if isinstance(o, Result)), key=lambda o: o.claim.key)
+        claims = sorted((o for o in orders if isinstance(o, Claim)), key=lambda o: o.key)
+        mailing_ids = sorted({o.claim.mailing_id for o in results} | {o.mailing_id for o in claims})
+        connection = self._connect()
+        with connection.pipeline():
+            connection.execute("BEGIN")
+            # A statement of its own: what the next one reads is newer than any pause that held this lock.
+            connection.execute(_LOCK, [SEND_LOCK, mailing_ids])
+            if suppressed := [o for o in results if o.suppress_address is not None]:
+                connection.execute(_SUPPRESS, _suppression_columns(suppressed))
+            cursor = connection.execute(_RECORD, self._parameters(results, claims))
+            connection.execute("COMMIT")
+        rows = {(mailing_id, position): state for mailing_id, position, state in cursor.fetchall()}
+        for result in results:
+            if result.claim.key not in rows and result.logged:
+                record_late(connection, result, self.worker_id)
+        return [_answer(order, rows) for order in orders]
+
+    def _parameters(self, results: Sequence[Result], claims: Sequence[Claim]) -> list[Any]:
+        return [
+            *_columns([_result_row(o) for o in results], 19),
+            self.worker_id,
+            *_columns([(o.mailing_id, o.position, o.slice_id, o.token) for o in claims], 4),
+            self.worker_id,
+        ]
+
+    def _connect(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self._conninfo,
+                autocommit=True,
+                connect_timeout=5,
+                application_name="email-campaign recorder",
+                options="-c timezone=UTC -c idle_in_transaction_session_timeout=10s",
+            )
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def _deliver(batch: Sequence[_Item], answers: Sequence[Answer]) -> None:
+    for item, answer in zip(batch, answers, strict=True):
+        if not item.future.done():
+            item.future.set_result(answer)
+
+
+def _answer(order: Claim | Result, rows: dict[tuple[int, int], str]) -> Answer:
+    if isinstance(order, Result):
+        return "go"
+    return {"sending": "go", "skipped": "skipped"}.get(rows[order.key], "not now") if order.key in rows else "not now"  # type: ignore[return-value]
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def _result_row(result: Result) -> tuple[Any, ...]:
+    return (
+        result.claim.mailing_id,
+        result.claim.position,
+        result.claim.slice_id,
+        result.claim.token,
+        str(result.was),
+        str(result.state),
+        result.reason,
+        result.next_attempt_at,
+        result.spared,
+        result.logged,
+        result.relay_id,
+        result.started_at,
+        result.finished_at,
+        result.phase,
+        result.code,
+        result.enhanced_code,
+        result.reply,
+        result.message_sha256,
+        None if result.variables is None else Jsonb(result.variables),
+    )
+
+
+def _suppression_columns(results: Sequence[Result]) -> list[list[Any]]:
+    return _columns([(o.claim.mailing_id, o.claim.position, o.suppress_address, o.reply[:500]) for o in results], 4)
+
+
+_LOCK: LiteralString = "SELECT pg_advisory_xact_lock_shared(%s::int, m::int) FROM unnest(%s::bigint[]) AS m"
+
+_SUPPRESS: LiteralString = """
+INSERT INTO suppressions (address_hash, address, reason, detail, mailing_id)
+SELECT d.address_hash, x.address, 'hard_bounce', x.detail, d.mailing_id
+FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS x(mailing_id, position, address, detail)
+JOIN deliveries d USING (mailing_id, position)
+ON CONFLICT (address_hash) DO NOTHING
+"""
+
+_RECORD: LiteralString = """
+WITH r AS MATERIALIZED (
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[],
+        %s::timestamptz[], %s::bool[], %s::bool[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[],
+        %s::smallint[], %s::text[], %s::text[], %s::bytea[], %s::jsonb[])
+    AS r(mailing_id, position, slice_id, token, was, state, reason, next_attempt_at, spared, logged, relay_id,
+        started_at, finished_at, phase, code, enhanced_code, reply, message_sha256, variables)
+), done AS (
+    UPDATE deliveries d
+    SET state = r.state, reason = r.reason, next_attempt_at = r.next_attempt_at, changed_at = r.finished_at,
+        first_attempt_at = coalesce(d.first_attempt_at, CASE WHEN r.logged THEN r.started_at END),
+        attempt_count = d.attempt_count + r.logged::int, spared_count = d.spared_count + r.spared::int
+    FROM r JOIN slices s ON s.id = r.slice_id AND s.token = r.token
+    WHERE d.mailing_id = r.mailing_id AND d.position = r.position AND d.state = r.was
+        AND d.slice_id IS NOT DISTINCT FROM CASE WHEN s.positions IS NOT NULL THEN s.id END
+    RETURNING d.mailing_id, d.position, r.was, d.state, d.attempt_count
+), logged AS (
+    INSERT INTO attempts (mailing_id, position, number, worker_id, relay_id, started_at, finished_at, code, spared,
+        late, verdict, phase, enhanced_code, reply, message_sha256, variables)
+    SELECT r.mailing_id, r.position, done.attempt_count, %s, r.relay_id, r.started_at, r.finished_at, r.code, r.spared,
+        false, r.state, r.phase, r.enhanced_code, r.reply, r.message_sha256, r.variables
+    FROM done JOIN r USING (mailing_id, position) WHERE r.logged
+), gate AS MATERIALIZED (
+    SELECT i.mailing_id, i.position, d.state,
+        m.state = 'sending' AND s.id IS NOT NULL
+            AND d.slice_id IS NOT DISTINCT FROM CASE WHEN s.positions IS NOT NULL THEN s.id END AS open,
+        CASE
+            WHEN m.kind <> 'system'
+                AND EXISTS (SELECT FROM suppressions x WHERE x.address_hash = d.address_hash) THEN 'suppressed'
+            WHEN m.kind = 'campaign' AND NOT EXISTS (
+                SELECT FROM subscriptions u
+                WHERE u.contact_id = d.contact_id AND u.list_id = ANY (m.list_ids) AND u.state = 'confirmed'
+            ) THEN 'unsubscribed'
+        END AS barred
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS i(mailing_id, position, slice_id, token)
+    JOIN mailings m ON m.id = i.mailing_id
+    JOIN deliveries d ON d.mailing_id = i.mailing_id AND d.position = i.position
+    LEFT JOIN slices s ON s.id = i.slice_id AND s.token = i.token
+), gone AS (
+    UPDATE deliveries d
+    SET state = CASE WHEN g.barred IS NULL THEN 'sending' ELSE 'skipped' END, reason = g.barred, changed_at = now()
+    FROM gate g
+    WHERE d.mailing_id = g.mailing_id AND d.position = g.position AND d.state = 'pending' AND g.open
+    RETURNING d.mailing_id, d.position, d.state
+), moved AS (
+    INSERT INTO counters (mailing_id, worker_id, state, count)
+    SELECT mailing_id, %s, state, sum(change) FROM (
+        SELECT mailing_id, was AS state, -1 AS change FROM done
+        UNION ALL SELECT mailing_id, state, 1 FROM done
+        UNION ALL SELECT mailing_id, 'pending', -1 FROM gone
+        UNION ALL SELECT mailing_id, state, 1 FROM gone
+    ) AS changes GROUP BY mailing_id, state HAVING sum(change) <> 0
+    ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+)
+SELECT mailing_id, position, state FROM done
+UNION ALL
+SELECT g.mailing_id, g.position,
+    coalesce(gone.state, CASE WHEN g.open AND g.state = 'sending' THEN 'sending' ELSE 'not now' END)
+FROM gate g LEFT JOIN gone USING (mailing_id, position)
+"""

@@ -1,0 +1,154 @@
+"""Every Celery task, a few lines each: open, call one domain function, nudge what follows."""
+
+import logging
+import threading
+from functools import cache
+from typing import Any
+
+from celery import chord
+from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+
+from email_campaign import log as logs
+from email_campaign.accounts import sessions as sign_ins
+from email_campaign.audience import imports
+from email_campaign.campaigns import launching
+from email_campaign.clock import utc_now
+from email_campaign.db import session_factory
+from email_campaign.delivery import dispatch as dispatching
+from email_campaign.delivery import enrol, workers
+from email_campaign.delivery import sweep as sweeping
+from email_campaign.delivery.process import SendProcess
+from email_campaign.queue import (
+    DISPATCH,
+    HOP,
+    LAUNCH,
+    SEND,
+    SEND_QUEUES,
+    SWEEP,
+    TIDY,
+    WINDOW_DONE,
+    app,
+    nudge,
+    send_queue_is_empty,
+)
+from email_campaign.settings import get_settings
+from email_campaign.tasks import idempotency, running
+from email_campaign.tasks import tasks as long_tasks
+
+log = logging.getLogger(__name__)
+
+HANDLERS = {imports.KIND: imports.HANDLER}
+"""Who carries out which kind of long task."""
+ENROL_PAGES_IN_A_TASK = 10
+DRAIN_SECONDS = 5.0
+
+_process_lock = threading.Lock()
+
+
+@app.task(name=LAUNCH, ignore_result=True)
+def launch(mailing_id: int) -> None:
+    """Enrol the audience, and let sending begin after its first page."""
+    for _ in range(ENROL_PAGES_IN_A_TASK):
+        with session_factory().begin() as session:
+            more = enrol.enrol_page(session, mailing_id, get_settings(), utc_now())
+        nudge(DISPATCH)
+        if not more:
+            return
+    nudge(LAUNCH, mailing_id)
+
+
+@app.task(name=DISPATCH, ignore_result=True)
+def dispatch() -> None:
+    """Open windows for whoever has work and publish each as a chord."""
+    with session_factory().begin() as session:
+        windows = dispatching.dispatch(session, get_settings(), utc_now())
+    for window in windows:
+        queue = SEND_QUEUES[0] if window.is_system else SEND_QUEUES[1]
+        header = [send.s(slice_id).set(queue=queue) for slice_id in window.slice_ids]
+        chord(header)(window_done.s(window.window_id, window.mailing_id))
+
+
+@app.task(name=SEND)
+def send(slice_id: int) -> None:
+    """Send the copies of a slice. Never raises: one failed task of a chord, and its body never runs."""
+    try:
+        send_process().send_slice(slice_id)
+    except Exception:
+        log.exception("slice %d was not finished; the sweep takes it up", slice_id)
+
+
+@app.task(name=WINDOW_DONE, ignore_result=True)
+def window_done(_results: list[None], window_id: int, mailing_id: int) -> None:
+    """All tasks of a window have returned: count in SQL what that means, and go on."""
+    with session_factory().begin() as session:
+        dispatching.close_window(session, window_id)
+    with session_factory().begin() as session:
+        dispatching.finish_if_done(session, mailing_id, utc_now())
+    dispatch()
+
+
+@app.task(name=SWEEP, ignore_result=True)
+def sweep() -> None:
+    """Find and mend what a crash, a lost message or a restart left behind; launch what is due."""
+    settings, factory = get_settings(), session_factory()
+    for mailing_id in launching.launch_due(factory, utc_now()):
+        nudge(LAUNCH, mailing_id)
+    swept = sweeping.sweep(factory, settings, utc_now(), queue_is_empty=send_queue_is_empty())
+    for mailing_id in swept.enrolling:
+        nudge(LAUNCH, mailing_id)
+    with factory() as session:
+        waiting = long_tasks.overdue(session, utc_now(), settings.sweep_seconds)
+    for task_id in waiting:
+        nudge(HOP, task_id)
+    dispatch()
+
+
+@app.task(name=HOP, ignore_result=True)
+def hop(task_id: int) -> None:
+    """Carry a long task on for some seconds."""
+    if running.run(session_factory(), task_id, HANDLERS, get_settings()):
+        nudge(HOP, task_id)
+
+
+@app.task(name=TIDY, ignore_result=True)
+def tidy() -> None:
+    """Put away what nobody needs any more."""
+    with session_factory().begin() as session:
+        workers.fold_counters(session)
+        idempotency.purge(session, now=utc_now())
+        sign_ins.purge(session, now=utc_now())
+
+
+@cache
+def _start_send_process() -> SendProcess:
+    return SendProcess(get_settings(), session_factory())
+
+
+def send_process() -> SendProcess:
+    """This process's one send process, started at its first use."""
+    with _process_lock:
+        return _start_send_process()
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    logs.configure(get_settings().log_level)
+
+
+@worker_ready.connect
+def _start(sender: Any, **_: Any) -> None:
+    # A worker that consumes send queues says at once that it is there.
+    if set(sender.app.amqp.queues.consume_from) & set(SEND_QUEUES):
+        send_process()
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    if _start_send_process.cache_info().currsize:
+        send_process().stop_soon()
+
+
+@worker_shutdown.connect
+def _close(**_: Any) -> None:
+    if _start_send_process.cache_info().currsize:
+        send_process().close(DRAIN_SECONDS)
