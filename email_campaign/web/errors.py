@@ -28,6 +28,9 @@ DATABASE_RETRY_SECONDS = 5
 
 _STATUS: Mapping[type[DomainError], int] = {NotFound: 404, Conflict: 409, Invalid: 422, NotAllowed: 403}
 
+_PASSING = frozenset({429, 500, 503})
+"""What may be better in a moment."""
+
 _UNTOLD = {
     404: "There is nothing at this address.",
     405: "This address does not take {method}.",
@@ -66,7 +69,14 @@ def answer(request: Request, problem: Problem) -> Response:
     if wants_json(request):
         return JSONResponse(_body(request, problem), problem.status, problem.headers, "application/problem+json")
     try:
-        response = render(request, "error.html", status_code=problem.status, problem=problem)
+        response = render(
+            request,
+            "error.html",
+            status_code=problem.status,
+            problem=problem,
+            can_retry=request.method == "GET" and problem.status in _PASSING,
+            retry_url=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        )
     except Exception:
         log.exception("the error page failed")
         response = PlainTextResponse(f"{problem.title}. {problem.detail}", problem.status)

@@ -42,9 +42,10 @@ class Form:
         value = self._fields.get(name)
         return value if isinstance(value, UploadFile) and value.filename else None
 
-    def shown(self) -> dict[str, str]:
-        """What a refused form shows again: every text but the secret ones."""
-        return {name: self.raw(name) for name in self._fields if name != CSRF_FIELD and "password" not in name}
+    def shown(self) -> dict[str, str | list[str]]:
+        """What a refused form shows again: every text but the secret ones; a list where a field was sent repeatedly."""
+        names = [name for name in self._fields if name != CSRF_FIELD and "password" not in name]
+        return {name: texts[0] if len(texts := self.all(name)) == 1 else texts for name in names}
 
 
 async def read_form(request: Request) -> AsyncIterator[Form]:

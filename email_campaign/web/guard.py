@@ -43,7 +43,8 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
-        self._hosts = {"localhost", "127.0.0.1", "::1", urlsplit(settings.public_url).hostname, *settings.allowed_hosts}
+        self._hosts = {"localhost", "127.0.0.1", "::1", urlsplit(settings.public_url).hostname}
+        self._hosts |= {host.lower() for host in settings.allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,0 +1,92 @@
+"""The settings page: password, API tokens, sessions."""
+
+import re
+from datetime import timedelta
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from email_campaign.accounts.sessions import open_session
+from email_campaign.accounts.users import User
+from email_campaign.clock import utc_now
+from email_campaign.db import SessionFactory
+
+HERE = "/admin/settings"
+PASSWORD = "correct horse battery"
+NEW = "another long password"
+
+
+def test_a_new_token_is_shown_once_and_works(signed_in: TestClient, client: TestClient) -> None:
+    made = signed_in.post(f"{HERE}/tokens", data={"name": "nightly <import>"})
+    assert "nightly &lt;import&gt;" in made.text
+    found = re.search(r"ec_[A-Za-z0-9_-]{40}", made.text)
+    assert found
+    assert client.get("/api/v1/me", headers={"Authorization": f"Bearer {found[0]}"}).status_code == 200
+    listed = signed_in.get(HERE).text
+    assert "nightly &lt;import&gt;" in listed
+    assert found[0] not in listed
+
+
+def test_a_token_is_revoked(signed_in: TestClient, api: TestClient) -> None:
+    (token,) = api.get("/api/v1/tokens").json()["items"]
+    assert "never" not in signed_in.get(HERE).text
+    answer = signed_in.post(f"{HERE}/tokens/{token['id']}/revoke")
+    assert (answer.status_code, answer.headers["Location"]) == (303, HERE)
+    page = signed_in.get(HERE).text
+    assert "The API token was revoked." in page
+    assert "No API tokens" in page
+    assert api.get("/api/v1/me").status_code == 401
+
+
+def test_a_refused_token_form_keeps_what_was_typed(signed_in: TestClient) -> None:
+    answer = signed_in.post(f"{HERE}/tokens", data={"name": "x" * 101})
+    assert answer.status_code == 422
+    assert "x" * 101 in answer.text
+    assert 'id="f-name-error"' in answer.text
+    assert 'id="f-new_password-error"' not in answer.text
+
+
+def _change(client: TestClient, *, current: str = PASSWORD, new: str = NEW, again: str = NEW) -> tuple[int, str]:
+    fields = {"current_password": current, "new_password": new, "new_password_again": again}
+    answer = client.post(f"{HERE}/password", data=fields)
+    return answer.status_code, answer.text
+
+
+def test_a_wrong_password_form_names_its_field_and_repeats_no_password(signed_in: TestClient) -> None:
+    for wrong, field in (
+        ({"current": "not mine at all"}, "current_password"),
+        ({"new": "short", "again": "short"}, "new_password"),
+        ({"again": "something else"}, "new_password_again"),
+    ):
+        status, text = _change(signed_in, **wrong)
+        assert status == 422
+        assert f'id="f-{field}-error"' in text
+        assert NEW not in text
+
+
+def test_a_new_password_signs_the_other_browsers_out(
+    signed_in: TestClient, user: User, session_factory: SessionFactory
+) -> None:
+    with session_factory.begin() as session:
+        open_session(session, user_id=user.id, lifetime=timedelta(days=1), now=utc_now())
+    assert "/end" in signed_in.get(HERE).text
+    assert _change(signed_in)[0] == 303
+    page = signed_in.get(HERE)
+    assert page.status_code == 200
+    assert "/end" not in page.text
+
+
+def test_one_browser_can_be_signed_out(signed_in: TestClient, user: User, session_factory: SessionFactory) -> None:
+    with session_factory.begin() as session:
+        open_session(session, user_id=user.id, lifetime=timedelta(days=1), now=utc_now())
+    found = re.search(r'action="(/admin/settings/sessions/\d+/end)"', signed_in.get(HERE).text)
+    assert found
+    assert signed_in.post(found[1]).status_code == 303
+    assert "/end" not in signed_in.get(HERE).text
+    assert signed_in.post(found[1]).status_code == 404
+
+
+def test_pages_have_no_inline_script_or_style(signed_in: TestClient, app: FastAPI) -> None:
+    for path in (HERE, "/admin/nothing"):
+        text = signed_in.get(path).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text), path
