@@ -1,4 +1,4 @@
-"""How many mails a second the inbox takes, step by step and pipelined: `python -m bench.inbox [mails [connections]]`."""
+"""How many mails a second the inbox takes, step by step and pipelined: `python -m bench.inbox [mails] [senders]`."""
 
 import asyncio
 import sys

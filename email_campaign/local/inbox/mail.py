@@ -1,4 +1,9 @@
-"""One mail as it arrived, and what MailHog makes of it: header map, parts, JSON, download."""
+"""One mail as it arrived, and what MailHog makes of it: header map, parts, JSON, download.
+
+Where MailHog misreads a mail, this does not: a header needs no blank after its colon and may be empty; Content-Type
+counts in any case; any boundary is understood, also unquoted or one that begins like another; a part without headers
+keeps its first paragraph; a download has every header line as it came, below those that were added.
+"""
 
 import base64
 import binascii

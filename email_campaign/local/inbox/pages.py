@@ -25,6 +25,9 @@ SHOWN_CHARACTERS = 500_000
 """Text and source are cut here on the page; the download has everything."""
 
 STATIC_DIR = Path(__file__).parent / "static"
+SHARED_STATIC_DIR = Path(__file__).resolve().parents[2] / "web" / "static"
+"""The product's own look, taken as files: `local` may not import `web`."""
+
 TEMPLATES_DIR = Path(__file__).resolve().parents[3] / "templates"
 
 
@@ -51,6 +54,7 @@ def page_routes(store: Store, smtp_address: str) -> list[Route | Mount]:
         Route("/mail/{id}/frame", pages.frame),
         Route("/mail/{id}/attachment/{number:int}", pages.attachment),
         Route("/mail/{id}/delete", pages.delete, methods=["POST"]),
+        Mount("/static/shared", StaticFiles(directory=SHARED_STATIC_DIR)),
         Mount("/static", StaticFiles(directory=STATIC_DIR)),
     ]
 

@@ -8,6 +8,7 @@ from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
+from email.policy import Compat32
 from urllib.parse import unquote
 
 from email_campaign.local.inbox.mail import Mail, Summary, header, split_headers, text_of
@@ -15,6 +16,16 @@ from email_campaign.local.inbox.mail import Mail, Summary, header, split_headers
 SUMMARY_CHARACTERS = 300
 MAX_INLINE_BYTES = 5 * 1024 * 1024
 """Images that a mail shows from its own parts, in all: they travel as data: URLs within the page."""
+
+
+class _AsTheyCame(Compat32):
+    """Header values as text: most that are not ASCII are UTF-8, and the standard library would hide them."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:  # noqa: ARG002 - the policy's signature
+        return text_of(str(value).encode("utf-8", "surrogateescape"))
+
+
+_AS_THEY_CAME = _AsTheyCame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,7 @@ def summary_of(mail: Mail) -> Summary:
 def read(mail: Mail) -> Readable:
     """Take a mail apart. What cannot be parsed at all is shown as one text."""
     try:
-        message = message_from_bytes(mail.raw)
+        message = message_from_bytes(mail.raw, policy=_AS_THEY_CAME)
         return _read(message)
     except Exception:  # the standard library's parser raises many kinds on hostile mail; it is to be seen all the same
         return Readable((), text_of(mail.raw), None, ())
@@ -110,7 +121,7 @@ def _read(message: Message) -> Readable:
             html = _decode(_content(part), part.get_content_charset())
         else:
             attachments.append(_attachment(part, len(attachments)))
-    headers = tuple((name, decode_words(_repaired(value))) for name, value in message.raw_items())
+    headers = tuple((name, decode_words(value)) for name, value in message.items())
     return Readable(headers, text, html, tuple(attachments))
 
 
@@ -125,7 +136,7 @@ def _leaves(part: Message) -> Iterator[Message]:
 
 
 def _attachment(part: Message, number: int) -> Attachment:
-    content_id = _repaired(str(part.get("content-id", ""))).strip().strip("<>")
+    content_id = str(part.get("content-id", "")).strip().strip("<>")
     media_type = part.get_content_type()
     name = _filename(part) or ("attached.eml" if media_type == "message/rfc822" else f"part-{number + 1}")
     return Attachment(number, name, media_type, content_id, _content(part))
@@ -136,7 +147,7 @@ def _filename(part: Message) -> str:
         name = part.get_filename()
     except (LookupError, TypeError, ValueError):  # malformed RFC 2231 parameters
         return ""
-    return re.sub(r"[\x00-\x1f\x7f/\\]+", "_", decode_words(_repaired(name or ""))).strip()[:200]
+    return re.sub(r"[\x00-\x1f\x7f/\\]+", "_", decode_words(name or "")).strip()[:200]
 
 
 def _content(part: Message) -> bytes:
@@ -144,11 +155,6 @@ def _content(part: Message) -> bytes:
         return b"".join(inner.as_bytes() for inner in part.get_payload() if isinstance(inner, Message))
     decoded = part.get_payload(decode=True)
     return decoded if isinstance(decoded, bytes) else b""
-
-
-def _repaired(value: object) -> str:
-    """The parser hides bytes that are not ASCII in surrogates; most of them are UTF-8."""
-    return text_of(str(value).encode("utf-8", "surrogateescape"))
 
 
 def _decode(raw: bytes, charset: str | None) -> str:
