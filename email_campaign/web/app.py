@@ -20,7 +20,7 @@ from email_campaign.web.deps import api_user, page_user
 from email_campaign.web.forms import read_form
 from email_campaign.web.guard import Guard
 from email_campaign.web.openapi import DescribedApp
-from email_campaign.web.public import health, sign_in
+from email_campaign.web.public import health, sign_in, styles
 
 POOL_SIZE = 20
 """With as many more on top, a connection for each of the 40 threads that routes run in."""
@@ -34,6 +34,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (admin_accounts.router,)
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     sign_in.router,
+    styles.router,
 )
 
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from email_campaign.accounts.sessions import open_session
-from email_campaign.accounts.users import User
+from email_campaign.accounts.users import Role, User
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 
@@ -87,6 +87,17 @@ def test_one_browser_can_be_signed_out(signed_in: TestClient, user: User, sessio
 
 
 def test_pages_have_no_inline_script_or_style(signed_in: TestClient, app: FastAPI) -> None:
-    for path in (HERE, "/admin/nothing"):
+    for path in (HERE, "/admin/nothing", "/styles"):
         text = signed_in.get(path).text
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text), path
+
+
+def test_the_style_page_is_for_administrators(
+    signed_in: TestClient, user: User, session_factory: SessionFactory
+) -> None:
+    assert signed_in.get("/styles").status_code == 200
+    with session_factory.begin() as session:
+        session.get_one(User, user.id).role = Role.MEMBER
+    answer = signed_in.get("/styles")
+    assert answer.status_code == 403
+    assert "This needs an administrator." in answer.text

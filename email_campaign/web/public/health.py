@@ -9,13 +9,13 @@ from email_campaign.web.deps import FactoryDep
 router = APIRouter()
 
 
-@router.get("/livez")
+@router.api_route("/livez", methods=["GET", "HEAD"])
 def livez() -> Response:
     """The process answers."""
     return PlainTextResponse("ok")
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=["GET", "HEAD"])
 def readyz(factory: FactoryDep) -> Response:
     """The database answers too; 503 where it does not. The broker may be away: the sweep makes up for it."""
     is_reachable(factory)
