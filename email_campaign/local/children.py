@@ -22,34 +22,20 @@ WORK_LIMIT_SECONDS = 90
 """A task lasts 60 s at most; what is still there after this hangs."""
 PING_SECONDS = 0.5
 
+_CELERY = ("celery", "-A", "email_campaign")
+
 
 def children(settings: Settings, data_dir: Path) -> list[Program]:
     """Every program of the service but Postgres and Valkey. Starts nothing."""
-    workers = [worker(settings, f"send{number}", *_send_options()) for number in range(1, send_processes(settings) + 1)]
+    app = make_app(settings)
+    send_names = [f"send{number}" for number in range(1, _send_processes(settings) + 1)]
     return [
         _inbox(settings),
         _web(settings),
-        *workers,
-        worker(settings, "work", *_work_options()),
+        *(_worker(settings, app, name, *_send_options()) for name in send_names),
+        _worker(settings, app, "work", *_work_options()),
         _python(settings, "beat", *_CELERY, "beat", "--schedule", str(data_dir / "beat-schedule"), "--pidfile="),
     ]
-
-
-def send_processes(settings: Settings) -> int:
-    """How many send processes there are: as set, else one per core."""
-    return settings.send_processes or os.cpu_count() or 1
-
-
-def worker(settings: Settings, name: str, *options: str) -> Program:
-    """A Celery worker of that node name, ready when it answers to a ping over the broker."""
-    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    node = f"{name}@localhost"
-    return _python(
-        settings,
-        name,
-        *(*_CELERY, "worker", "-n", node, "--loglevel", settings.log_level, *options, *quiet),
-        is_ready=lambda: node in answering_workers(make_app(settings), node),
-    )
 
 
 def answering_workers(app: Celery, *nodes: str) -> set[str]:
@@ -58,7 +44,21 @@ def answering_workers(app: Celery, *nodes: str) -> set[str]:
     return {node for reply in replies or () for node in reply}
 
 
-_CELERY = ("celery", "-A", "email_campaign")
+def _send_processes(settings: Settings) -> int:
+    """How many send processes there are: as set, else one per core."""
+    return settings.send_processes or os.cpu_count() or 1
+
+
+def _worker(settings: Settings, app: Celery, name: str, *options: str) -> Program:
+    """A Celery worker of that node name, ready when it answers to a ping over the broker."""
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    node = f"{name}@localhost"
+    return _python(
+        settings,
+        name,
+        *(*_CELERY, "worker", "-n", node, "--loglevel", settings.log_level, *options, *quiet),
+        is_ready=lambda: node in answering_workers(app, node),
+    )
 
 
 def _send_options() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-GRACE_SECONDS = (5.0, 1.0, 3.0)
+GRACE_SECONDS = (4.5, 2.0, 3.0)
 """How long the programs of each order may take to end by themselves: all of it within ten seconds."""
 
 LOOK_SECONDS = 0.05
