@@ -18,6 +18,7 @@ BUILT_IN = frozenset({"name", "address", "unsubscribe_url", "campaign_name"})
 
 _TEMPLATE_WORDS = frozenset({"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "self", "loop"})
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _BETWEEN_WORDS = re.compile(r"[^a-z0-9_]+")
 
 Scalar = str | int | float | bool
@@ -70,7 +71,7 @@ def check_value(value: Any) -> Value:
 
 def is_storable(text: str) -> bool:
     """Whether Postgres can hold the text: no NUL, and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.search(text) is None
 
 
 def _checked_name(text: str, name: str) -> str:

@@ -1,7 +1,6 @@
 """Contacts: the people whom we may mail."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +11,14 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from email_campaign.address import BadAddress, address_hash, normalise
-from email_campaign.audience.attributes import MAX_ATTRIBUTES, check_attributes, is_storable
+from email_campaign.audience.attributes import MAX_ATTRIBUTES, check_attributes
 from email_campaign.audience.search import contains
 from email_campaign.audience.suppressions import Suppression
 from email_campaign.db import Base, BigId, CreatedAt
 from email_campaign.errors import Invalid, NotFound
 
 MAX_NAME_CHARACTERS = 200
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Contact(Base):
@@ -131,10 +131,10 @@ def checked_address(text: str) -> str:
 
 def clean_name(text: str) -> str:
     """The name on one line with single blanks, ready for a mail header. Raises Invalid for the field `name`."""
-    name = re.sub(r"\s+", " ", text).strip()
+    name = " ".join(text.split())
     if len(name) > MAX_NAME_CHARACTERS:
         raise Invalid.field("name", f"The name has {len(name):,} characters; at most {MAX_NAME_CHARACTERS} are kept.")
-    if not is_storable(name) or any(unicodedata.category(character) == "Cc" for character in name):
+    if _CONTROL.search(name):
         raise Invalid.field("name", "The name contains a control character.")
     return name
 

@@ -48,11 +48,10 @@ class MemberCounts:
 
 def create_list(session: Session, name: str, description: str, now: datetime) -> MailingList:
     """Raises Invalid, and Conflict when a live list has the name."""
-    made = MailingList(
-        name=_checked_name(name), description=_checked_description(description), created_at=now, archived_at=None
-    )
+    name = _free_name(session, _checked_name(name), None)
+    made = MailingList(name=name, description=_checked_description(description), created_at=now, archived_at=None)
     session.add(made)
-    _flush_name(session, made.name)
+    _flush(session, name)
     return made
 
 
@@ -60,10 +59,10 @@ def change_list(session: Session, list_id: int, name: str | None, description: s
     """Rename or describe anew; None leaves what is there. Raises NotFound, Invalid, Conflict."""
     changed = get_live_list(session, list_id)
     if name is not None:
-        changed.name = _checked_name(name)
+        changed.name = _free_name(session, _checked_name(name), list_id)
     if description is not None:
         changed.description = _checked_description(description)
-    _flush_name(session, changed.name)
+    _flush(session, changed.name)
     return changed
 
 
@@ -129,9 +128,20 @@ def _checked_description(text: str) -> str:
     return description
 
 
-def _flush_name(session: Session, name: str) -> None:
+def _free_name(session: Session, name: str, but_for: int | None) -> str:
+    others = live_lists().where(func.lower(MailingList.name) == func.lower(name))
+    if any(other.id != but_for for other in session.scalars(others)):
+        raise _taken(name)
+    return name
+
+
+def _flush(session: Session, name: str) -> None:
+    """Two who choose one name at the same moment pass the look at it, and meet here."""
     try:
-        with session.begin_nested():
-            session.flush()
+        session.flush()
     except IntegrityError as error:
-        raise Conflict(f"There is a mailing list “{name}” already; choose another name.") from error
+        raise _taken(name) from error
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"There is a mailing list “{name}” already; choose another name.")
