@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -27,27 +28,33 @@ class Allowance:
         self._limits: dict[int, tuple[Limit, ...]] = {}
         self._running: Counter[int] = Counter()
         self._lots: dict[int, _Lot] = {}
+        self._lock = threading.Lock()
 
     @property
     def mailing_ids(self) -> list[int]:
         """Mailings with a run in this process."""
-        return [mailing_id for mailing_id, runs in list(self._running.items()) if runs]
+        with self._lock:
+            return list(self._running)
 
-    def enter(self, mailing_id: int, limits: Mapping[int, tuple[Limit, ...]]) -> None:
-        """A run of this mailing begins, under these limits."""
-        self._limits.update(limits)
-        self._running[mailing_id] += 1
+    def enter(self, mailing_id: int) -> bool:
+        """A run of this mailing begins; whether its limits must be set first, because they are not being watched."""
+        with self._lock:
+            self._running[mailing_id] += 1
+            return self._running[mailing_id] == 1 or mailing_id not in self._limits
 
     def leave(self, mailing_id: int) -> None:
         """A run of this mailing ended."""
-        self._running[mailing_id] -= 1
-        if not self._running[mailing_id]:
-            self._lots.pop(mailing_id, None)
+        with self._lock:
+            self._running[mailing_id] -= 1
+            if not self._running[mailing_id]:
+                del self._running[mailing_id]
+                self._lots.pop(mailing_id, None)
+                self._limits.pop(mailing_id, None)
 
     def set_limits(self, limits: Mapping[int, tuple[Limit, ...]]) -> None:
         """The limits were edited; lots that were taken under the old ones are worthless."""
         for mailing_id, now in limits.items():
-            if self._limits.get(mailing_id) != now:
+            if mailing_id in self._running and self._limits.get(mailing_id) != now:
                 self._limits[mailing_id] = now
                 self._lots.pop(mailing_id, None)
 

@@ -46,6 +46,8 @@ def take(session: Session, slice_id: int, worker_id: int, token: int) -> Lease |
     """
     row = session.execute(_TAKE, {"slice": slice_id, "worker": worker_id, "token": token}).one_or_none()
     if row is None:
+        # Its message is spent: when the mailing goes on, the slice must be published anew.
+        session.execute(_UNPUBLISH_WHILE_HELD, {"slice": slice_id})
         return None
     rows = session.execute(_ROWS_OF_RANGE if row.positions is None else _ROWS_OF_LIST, {"slice": slice_id}).all()
     erased = [r.position for r in rows if r.address is None]
@@ -98,6 +100,12 @@ FROM mailings m
 WHERE s.id = :slice AND s.closed_at IS NULL AND s.worker_id IS NULL AND (s.due_at IS NULL OR s.due_at <= now())
     AND m.id = s.mailing_id AND m.state = 'sending'
 RETURNING s.mailing_id, s.positions
+""")
+
+_UNPUBLISH_WHILE_HELD = text("""
+UPDATE slices s SET published_at = NULL, window_id = NULL
+FROM mailings m
+WHERE s.id = :slice AND s.closed_at IS NULL AND s.worker_id IS NULL AND m.id = s.mailing_id AND m.state <> 'sending'
 """)
 
 _RECIPIENT = """

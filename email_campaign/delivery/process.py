@@ -207,7 +207,8 @@ class SendProcess:
     def _run(self, lease: leases.Lease) -> Hold | None:
         order = self._order(lease.mailing_id)
         run = SliceRun(self, lease, order.letterhead, self._keys, order.relay_id, order.rules)
-        self._allowance.enter(lease.mailing_id, self._read_limits([lease.mailing_id]))
+        if self._allowance.enter(lease.mailing_id):
+            self._allowance.set_limits(self._read_limits([lease.mailing_id]))
         try:
             return asyncio.run_coroutine_threadsafe(self._at_work(run), self._loop).result()
         finally:
