@@ -14,6 +14,8 @@ from redis.exceptions import RedisError
 
 ANSWER_SECONDS = 1.0
 PROBE_SECONDS = 0.5
+# Without a broker nobody is told to wait for the end of an hour's window: the broker may be back in a moment.
+OWN_WAIT_SECONDS = 5.0
 CONNECTIONS = 8
 # The log merges grants that fall into the same 50th of a window under the time of the last: at most 51 entries
 # whatever N is, and 98 % of N usable.
@@ -100,6 +102,9 @@ class Throttle:
         async with asyncio.timeout(ANSWER_SECONDS):
             granted, wait, now, self._epoch = await self._script(keys=keys, args=arguments)
         self._owed -= {limit.key for limit in limits}
+        if self._share:
+            # Another call gave the broker up while this one waited: the own share must begin after this grant.
+            self._share = _Share(time.monotonic())
         return Grant(granted, wait / 1e6, now / 1e6)
 
     def _fall_back(self, error: Exception) -> None:
@@ -144,7 +149,7 @@ class _Share:
             granted = min(granted, room)
             wait = max(wait, until - now)
         if granted <= 0:
-            return Grant(0, max(wait, PROBE_SECONDS), time.time())
+            return Grant(0, min(max(wait, PROBE_SECONDS), OWN_WAIT_SECONDS), time.time())
         for limit in limits:
             self._logs[limit.key].append((now, granted))
         return Grant(granted, 0.0 if granted == wanted else PROBE_SECONDS, time.time())

@@ -242,6 +242,17 @@ def test_a_worker_that_starts_without_a_broker_takes_its_windows_as_full() -> No
     assert most_in_a_window(log, 1.0) == 100
 
 
+def test_without_a_broker_nobody_waits_for_the_end_of_a_long_window() -> None:
+    async def walk() -> tuple[int, float]:
+        async with clients("redis://127.0.0.1:1/0", 1) as (throttle,):
+            grant = await throttle.grant([fresh("relay", 100, 3600)], 1)
+            return grant.granted, grant.retry_after_seconds
+
+    granted, wait = asyncio.run(walk())
+    assert granted == 0
+    assert 0 < wait <= 5
+
+
 async def seconds_of(act: Callable[[], Awaitable[object]]) -> float:
     start = time.monotonic()
     await act()
