@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from email_campaign.local.inbox.jim import JimsChair
 from email_campaign.local.inbox.mail import Content, Mail, decoded_part, parse, to_eml, to_json
 from email_campaign.local.inbox.search import KINDS, search
 from email_campaign.local.inbox.store import Store
@@ -30,7 +31,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 Endpoint = Callable[[Request], Response]
 
 
-def api_routes(store: Store) -> list[Route]:
+def api_routes(store: Store, chair: JimsChair) -> list[Route]:
     """Every route of the API. Endpoints are plain functions: they run in threads while SMTP goes on."""
     v1 = _V1(store)
     v2 = _V2(store)
@@ -41,6 +42,7 @@ def api_routes(store: Store) -> list[Route]:
         _route("/api/v1/messages/{id}/mime/part/{part}/download", GET=v1.download_part),
         _route("/api/v2/messages", GET=v2.messages),
         _route("/api/v2/search", GET=v2.search),
+        Route("/api/v2/jim", chair.answer, methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"]),
     ]
 
 

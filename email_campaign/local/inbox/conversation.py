@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Callable
 
+from email_campaign.local.inbox.jim import Jim, happens
 from email_campaign.local.inbox.mail import text_of
 from email_campaign.local.inbox.store import Store
 
@@ -30,7 +31,9 @@ _ASK_CRAM = b"334 PDQxOTI5NDIzNDEuMTI4Mjg0NzJAc291cmNlZm91ci5hbmRyZXcuY211LmVkdT
 class Conversation:
     """The state of one connection. After DATA it waits for `finish`; after QUIT it `is_over`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, jim: Jim | None = None) -> None:
+        """`jim` may refuse what is good."""
+        self._jim = jim or Jim()
         self.in_message = False
         self.is_over = False
         self._store = store
@@ -91,6 +94,8 @@ class Conversation:
         found = _MAIL_FROM.search(words)
         if found is None:
             return b"550 Invalid syntax in MAIL command\r\n"
+        if happens(self._jim.reject_sender_chance):
+            return b"550 Invalid sender\r\n"
         self._sender = text_of(found[1])
         return b"250 Sender " + found[1] + b" ok\r\n"
 
@@ -102,6 +107,8 @@ class Conversation:
         found = _RCPT_TO.search(words)
         if found is None:
             return b"550 Invalid syntax in RCPT command\r\n"
+        if happens(self._jim.reject_recipient_chance):
+            return b"550 Invalid recipient\r\n"
         self._recipients.append(text_of(found[1]))
         return b"250 Recipient " + found[1] + b" ok\r\n"
 
@@ -123,6 +130,8 @@ class Conversation:
     def _auth(self, words: bytes) -> bytes:
         """Every mechanism and all credentials are good, as long as they are well formed."""
         if self._helo is None or self._sender is not None:
+            return _UNRECOGNISED
+        if happens(self._jim.reject_auth_chance):
             return _UNRECOGNISED
         mechanism, blank, initial = words.partition(b" ")
         if blank and mechanism == b"PLAIN":

@@ -8,6 +8,7 @@ import asyncio
 from typing import cast
 
 from email_campaign.local.inbox.conversation import Conversation
+from email_campaign.local.inbox.jim import Jim, happens
 from email_campaign.local.inbox.store import Store
 
 MAX_MESSAGE_BYTES = 50 * 1024 * 1024
@@ -19,9 +20,17 @@ _END = b"\r\n.\r\n"
 class SmtpSession(asyncio.Protocol):
     """One connection. Every command of a packet is answered in order, the answers leave in one write (RFC 2920)."""
 
-    def __init__(self, store: Store, sessions: set["SmtpSession"], max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sessions: set["SmtpSession"],
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        jim: Jim | None = None,
+    ) -> None:
         """`sessions` holds the connections that are open, so that they can be cut in the end."""
-        self._conversation = Conversation(store)
+        self._conversation = Conversation(store, jim)
+        self._jim = jim
+        self._bytes_a_second = jim.link_speed() if jim else None
         self._sessions = sessions
         self._max_message_bytes = max_message_bytes
         self._buffer = bytearray()
@@ -35,7 +44,10 @@ class SmtpSession(asyncio.Protocol):
         # Not asserted: uvloop's transport is one by behaviour, not by descent.
         self._transport = cast("asyncio.Transport", transport)
         self._sessions.add(self)
-        self._transport.write(self._conversation.greeting())
+        if self._jim is not None and not happens(self._jim.accept_chance):
+            self._transport.close()
+        else:
+            self._transport.write(self._conversation.greeting())
 
     def connection_lost(self, _: Exception | None) -> None:
         self._sessions.discard(self)
@@ -45,6 +57,19 @@ class SmtpSession(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._bytes_a_second is None:
+            self._receive(data)
+            return
+        # A slow link: these bytes are still on their way, and what follows waits behind them.
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(len(data) / self._bytes_a_second, self._receive_late, data)
+
+    def _receive_late(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         self._buffer += data
         conversation = self._conversation
         while not conversation.is_over:
@@ -53,7 +78,7 @@ class SmtpSession(asyncio.Protocol):
         if self._replies:
             self._transport.write(b"".join(self._replies))
             self._replies.clear()
-        if conversation.is_over:
+        if conversation.is_over or (self._jim is not None and happens(self._jim.disconnect_chance)):
             self._transport.close()
 
     def pause_writing(self) -> None:
