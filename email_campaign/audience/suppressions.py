@@ -76,6 +76,14 @@ def suppress(session: Session, address_key: bytes, address: str, cause: Cause, n
     return session.scalars(select(Suppression).where(Suppression.address_hash == digest)).one()
 
 
+def get_suppression(session: Session, suppression_id: int) -> Suppression:
+    """Raises NotFound."""
+    suppression = session.get(Suppression, suppression_id)
+    if suppression is None:
+        raise _no_suppression(suppression_id)
+    return suppression
+
+
 def find_suppression(session: Session, digest: bytes) -> Suppression | None:
     """The suppression of the address with this hash, if it has one."""
     return session.scalars(select(Suppression).where(Suppression.address_hash == digest)).one_or_none()
@@ -103,7 +111,11 @@ def lift_suppression(session: Session, suppression_id: int) -> bytes:
     """Allow the address again; its hash is returned, so that a door can release what was held. Raises NotFound."""
     suppression = session.get(Suppression, suppression_id, with_for_update=True)
     if suppression is None:
-        raise NotFound(f"There is no suppression {suppression_id}; it may have been lifted already.")
+        raise _no_suppression(suppression_id)
     session.delete(suppression)
     session.flush()
     return suppression.address_hash
+
+
+def _no_suppression(suppression_id: int) -> NotFound:
+    return NotFound(f"There is no suppression {suppression_id}; it may have been lifted already.")

@@ -135,7 +135,7 @@ def test_refused_rows_are_told_with_line_reason_and_text(desk: Desk, session: Se
     task = desk.finish(started)
     assert task.result is not None
     assert (task.result["rows"], task.result["created"], task.result["refused"]) == (6, 1, 5)
-    rows = list(csv.reader(io.StringIO("".join(imports.refusals_csv(session, started.id)))))
+    rows = list(csv.reader(io.StringIO("".join(imports.refusals_csv(desk.factory, started.id)))))
     assert [row[0] for row in rows] == ["line", "3", "5", "7", "8", "9"]
     assert rows[1][1:] == ["The address needs the form name@domain.", 'nobody,"two\nlines"']
     assert rows[2][2] == "'=cmd@@x,Eve"

@@ -1,0 +1,177 @@
+"""API: importing contacts from a CSV file."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from starlette.datastructures import FormData, UploadFile
+
+from email_campaign import queue
+from email_campaign.audience import imports
+from email_campaign.audience.imports import Import, ImportRefusal, Upload
+from email_campaign.errors import Invalid
+from email_campaign.tasks.tasks import Task, TaskState
+from email_campaign.web.deps import ApiUser, FactoryDep, NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
+
+router = APIRouter(prefix="/imports", tags=["imports"])
+
+READ_BYTES = 256 * 1024
+UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A CSV file whose first line names the columns, one of them address or "
+                            "email. UTF-8, or UTF-16 with its mark; delimited by comma, semicolon, tab or bar.",
+                        },
+                        "list_id": {
+                            "type": "integer",
+                            "example": 1,
+                            "description": "The list that they are put on; without it they become contacts only.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+class CountsOut(BaseModel):
+    """What became of the rows so far: rows = created + changed + unchanged + repeated + refused."""
+
+    rows: int
+    created: int
+    changed: int
+    unchanged: int
+    repeated: int = Field(description="Rows whose address stood in the file before; the later row has the last word.")
+    refused: int = Field(description="Rows that did not get in; see the refusals.")
+    suppressed: int = Field(description="People who are imported and not mailed, for their address is suppressed.")
+    unsubscribed: int = Field(description="People who had unsubscribed from the list and stay so.")
+    read_as_windows_1252: int = Field(description="Rows that were not UTF-8.")
+    ignored_columns: int = Field(description="Columns without a name.")
+
+
+class ImportOut(BaseModel):
+    """An import. Its task has the progress."""
+
+    id: int
+    task_id: int | None
+    list_id: int | None
+    file_name: Annotated[str, Field(examples=["people.csv"])]
+    file_bytes: Annotated[int, Field(description="As it is stored, in UTF-8.", examples=[48_210])]
+    state: TaskState
+    counts: CountsOut
+    created_at: datetime
+
+
+class RefusalOut(BaseModel):
+    """A row that did not get in."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    line: Annotated[int, Field(description="The line of the file on which the row begins, from 1.", examples=[17])]
+    reason: Annotated[str, Field(examples=["The address needs the form name@domain."])]
+    row: Annotated[str, Field(description="The row as it was, up to 2,000 characters.", examples=["nobody,Ada"])]
+
+
+async def _uploaded(request: Request, _user: ApiUser) -> AsyncIterator[FormData]:
+    """The form, read only after the token was found good: a stranger's file never reaches the disk."""
+    async with request.form(max_files=1, max_fields=10) as form:
+        yield form
+
+
+@router.post("", status_code=202, openapi_extra=UPLOAD)
+def start_import(
+    session: SessionDep,
+    settings: SettingsDep,
+    user: ApiUser,
+    now: NowDep,
+    form: Annotated[FormData, Depends(_uploaded)],
+) -> ImportOut:
+    """Take a file and import it in the background. A file that is none is refused at once. Safe to repeat."""
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise Invalid.field("file", "Send the CSV file as the field `file` of a multipart form.")
+    upload = Upload(
+        file_name=file.filename or "",
+        stream=iter(partial(file.file.read, READ_BYTES), b""),
+        list_id=_list_id(form),
+        created_by=user.id,
+    )
+    started = imports.start_import(session, upload, settings, now)
+    task = session.get_one(Task, started.task_id)
+    session.commit()
+    queue.nudge(queue.HOP, task.id)
+    return _out(started, task)
+
+
+@router.get("")
+def list_imports(session: SessionDep, page: PageDep) -> Page[ImportOut]:
+    """Imports, the newest first."""
+    rows = read_page(session, imports.all_imports(), [Import.id], page)
+    tasks = {
+        task.id: task for task in session.scalars(select(Task).where(Task.id.in_([one.task_id for one in rows.items])))
+    }
+    return Page(items=[_out(one, tasks.get(one.task_id or 0)) for one in rows.items], next=rows.next)
+
+
+@router.get("/{import_id}")
+def show_import(session: SessionDep, import_id: PathId) -> ImportOut:
+    """An import with its counts so far."""
+    one = imports.get_import(session, import_id)
+    return _out(one, session.get(Task, one.task_id))
+
+
+@router.get("/{import_id}/refusals")
+def list_refusals(session: SessionDep, page: PageDep, import_id: PathId) -> Page[RefusalOut]:
+    """The rows that did not get in, by line."""
+    imports.get_import(session, import_id)
+    rows = read_page(session, imports.refusals_of(import_id), [ImportRefusal.line], page, ascending=True)
+    return Page(items=[RefusalOut.model_validate(one) for one in rows.items], next=rows.next)
+
+
+@router.get("/{import_id}/refusals.csv", response_class=StreamingResponse)
+def download_refusals(session: SessionDep, factory: FactoryDep, import_id: PathId) -> StreamingResponse:
+    """The rows that did not get in, as a CSV file; cells that a spreadsheet would calculate begin with '."""
+    imports.get_import(session, import_id)
+    return StreamingResponse(
+        imports.refusals_csv(factory, import_id),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="import-{import_id}-refusals.csv"'},
+    )
+
+
+def _list_id(form: FormData) -> int | None:
+    text = form.get("list_id") or ""
+    if text == "":
+        return None
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit()) or int(text) > MAX_BIGINT:
+        raise Invalid.field("list_id", "The list is given by its id, a number.")
+    return int(text)
+
+
+def _out(one: Import, task: Task | None) -> ImportOut:
+    return ImportOut(
+        id=one.id,
+        task_id=one.task_id,
+        list_id=one.list_id,
+        file_name=one.file_name,
+        file_bytes=one.file_bytes,
+        state=TaskState.WAITING if task is None else task.state,
+        counts=CountsOut(**imports.counts_of(one)),
+        created_at=one.created_at,
+    )

@@ -1,0 +1,164 @@
+"""API: mailing lists and their members."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from email_campaign.audience import contacts, lists, subscriptions
+from email_campaign.audience.lists import MailingList, MemberCounts
+from email_campaign.audience.subscriptions import Source, Subscription, SubscriptionState
+from email_campaign.web.deps import NowDep, PathId, SessionDep
+from email_campaign.web.paging import Page, PageDep, read_page
+
+router = APIRouter(prefix="/lists", tags=["lists"])
+
+Name = Annotated[str, Field(examples=["Newsletter"])]
+Description = Annotated[str, Field(examples=["Once a month, what is new"])]
+
+
+class ListIn(BaseModel):
+    """A list to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    description: Description = ""
+
+
+class ListPatch(BaseModel):
+    """What is to be changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    description: Description | None = None
+
+
+class CountsOut(BaseModel):
+    """Members by state. The confirmed are the audience of a campaign."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    pending: int
+    confirmed: int
+    unsubscribed: int
+
+
+class ListOut(BaseModel):
+    """A mailing list."""
+
+    id: int
+    name: Name
+    description: Description
+    created_at: datetime
+    archived_at: datetime | None
+    members: CountsOut
+
+
+class MemberIn(BaseModel):
+    """How a contact is to stand on the list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal[SubscriptionState.PENDING, SubscriptionState.CONFIRMED] = SubscriptionState.CONFIRMED
+    reason: Annotated[
+        str, Field(max_length=500, description="Needed for somebody who unsubscribed.", examples=["asked by phone"])
+    ] = ""
+
+
+class MemberOut(BaseModel):
+    """A contact's place on a list."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    list_id: int
+    contact_id: int
+    state: SubscriptionState
+    created_at: datetime
+    confirmed_at: datetime | None
+    unsubscribed_at: datetime | None
+
+
+@router.get("")
+def list_lists(session: SessionDep, page: PageDep) -> Page[ListOut]:
+    """Lists in use, the newest first."""
+    rows = read_page(session, lists.live_lists(), [MailingList.id], page)
+    counts = lists.member_counts(session, [one.id for one in rows.items])
+    return Page(items=[_out(one, counts[one.id]) for one in rows.items], next=rows.next)
+
+
+@router.post("", status_code=201)
+def create_list(session: SessionDep, now: NowDep, wanted: ListIn) -> ListOut:
+    """Make a list. 409 where a list in use has the name."""
+    made = lists.create_list(session, wanted.name, wanted.description, now)
+    session.commit()
+    return _out(made, MemberCounts())
+
+
+@router.get("/{list_id}")
+def show_list(session: SessionDep, list_id: PathId) -> ListOut:
+    """A list with its counts, also an archived one."""
+    return _counted(session, lists.get_list(session, list_id))
+
+
+@router.patch("/{list_id}")
+def change_list(session: SessionDep, list_id: PathId, wanted: ListPatch) -> ListOut:
+    """Rename a list, or describe it anew."""
+    changed = lists.change_list(session, list_id, wanted.name, wanted.description)
+    session.commit()
+    return _counted(session, changed)
+
+
+@router.delete("/{list_id}", status_code=204)
+def archive_list(session: SessionDep, now: NowDep, list_id: PathId) -> None:
+    """Take a list out of use. Members and history stay."""
+    lists.archive_list(session, list_id, now)
+    session.commit()
+
+
+@router.get("/{list_id}/members")
+def list_members(
+    session: SessionDep, page: PageDep, list_id: PathId, state: Annotated[SubscriptionState | None, Query()] = None
+) -> Page[MemberOut]:
+    """The members of a list, of one state or of all."""
+    lists.get_list(session, list_id)
+    rows = read_page(session, subscriptions.members(list_id, state), [Subscription.contact_id], page)
+    return Page(items=[MemberOut.model_validate(one) for one in rows.items], next=rows.next)
+
+
+@router.put("/{list_id}/members/{contact_id}")
+def subscribe_member(
+    session: SessionDep, now: NowDep, list_id: PathId, contact_id: PathId, wanted: MemberIn
+) -> MemberOut:
+    """Put a contact on a list. 409 for somebody who unsubscribed, unless `reason` says why. Safe to repeat."""
+    lists.get_live_list(session, list_id)
+    contacts.get_contact(session, contact_id)
+    member = subscriptions.subscribe(session, contact_id, list_id, wanted.state, Source.API, wanted.reason, now)
+    session.commit()
+    return MemberOut.model_validate(member)
+
+
+@router.delete("/{list_id}/members/{contact_id}", status_code=204)
+def unsubscribe_member(session: SessionDep, now: NowDep, list_id: PathId, contact_id: PathId) -> None:
+    """Unsubscribe a contact from a list. The list remembers it, so that no import brings them back. Safe to repeat."""
+    subscriptions.get_subscription(session, contact_id, list_id)
+    subscriptions.unsubscribe(session, contact_id, [list_id], Source.API, "", now)
+    session.commit()
+
+
+def _counted(session: Session, one: MailingList) -> ListOut:
+    return _out(one, lists.member_counts(session, [one.id])[one.id])
+
+
+def _out(one: MailingList, counts: MemberCounts) -> ListOut:
+    return ListOut(
+        id=one.id,
+        name=one.name,
+        description=one.description,
+        created_at=one.created_at,
+        archived_at=one.archived_at,
+        members=CountsOut.model_validate(counts),
+    )
