@@ -101,9 +101,9 @@ class SliceRun:
     async def _envelope(self, trial: Trial, message: Message, connection: Connection | None) -> Connection | None:
         """MAIL, RCPT and DATA; a connection that was closed between two mails is replaced once, without a word."""
         while True:
-            reused = connection is not None and connection.message_count > 0
             if connection is None and (connection := await self._connect()) is None:
                 return None
+            reused = connection.message_count > 0
             self._hold = self._hold or await self.desk.grant(trial.copy.claim.mailing_id)
             if self._hold is not None:
                 return connection

@@ -88,6 +88,8 @@ class Engine:
             self.send(self.dispatch())
             with self.factory.begin() as session:
                 dispatch.finish_if_done(session, mailing_id, utc_now())
+            with self.factory.begin() as session:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
                 check_counts(session, mailing_id)
                 check_carried(session, mailing_id)
         with self.factory() as session:

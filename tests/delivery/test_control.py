@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from email_campaign.audience.contacts import Contact
 from email_campaign.audience.lists import MailingList
 from email_campaign.audience.subscriptions import SubscriptionState
 from email_campaign.campaigns import campaigns, launching
