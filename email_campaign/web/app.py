@@ -14,8 +14,11 @@ from email_campaign.settings import Settings, get_settings
 from email_campaign.web import errors, idempotency
 from email_campaign.web.admin import accounts as admin_accounts
 from email_campaign.web.api import accounts as api_accounts
+from email_campaign.web.api import campaigns as api_campaigns
 from email_campaign.web.api import contacts as api_contacts
+from email_campaign.web.api import deliveries as api_deliveries
 from email_campaign.web.api import imports as api_imports
+from email_campaign.web.api import launching as api_launching
 from email_campaign.web.api import lists as api_lists
 from email_campaign.web.api import suppressions as api_suppressions
 from email_campaign.web.api import tasks as api_tasks
@@ -31,6 +34,9 @@ POOL_SIZE = 20
 
 # One line a subject, in the order of the rail. A new file adds its import above and its line here.
 API_ROUTERS: tuple[APIRouter, ...] = (
+    api_campaigns.router,
+    api_launching.router,
+    api_deliveries.router,
     api_contacts.router,
     api_lists.router,
     api_imports.router,
