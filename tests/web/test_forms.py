@@ -36,3 +36,9 @@ def test_the_token_of_one_session_is_not_good_for_another(
 ) -> None:
     signed_in.cookies.clear()
     assert signed_in.post(PATH, data={"name": "x"}).status_code == 303
+
+
+def test_a_route_that_reads_no_form_is_guarded_too(signed_in: TestClient) -> None:
+    del signed_in.headers["X-CSRF-Token"]
+    assert signed_in.post(f"{PATH}/1/revoke").status_code == 403
+    assert signed_in.post("/sign-out").status_code == 403
