@@ -57,12 +57,13 @@ def publish(folder: Path, run: Run) -> None:
 
 def find(folder: Path) -> Run | None:
     """What runs on this folder, once it has come up; nothing when nobody does."""
-    if not _owner(folder):
-        return None
+    owner = _owner(folder)
     try:
-        return Run(**json.loads((folder / RUN_NAME).read_text()))
+        run = Run(**json.loads((folder / RUN_NAME).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+    # Beside a run that still starts may lie the file of one that was killed.
+    return run if run.pid == owner else None
 
 
 def is_held(folder: Path) -> bool:

@@ -13,10 +13,13 @@ import signal
 import sys
 import time
 
-GRACE_SECONDS = (4.5, 2.0, 3.0)
+GRACE_SECONDS = (4.5, 2.0, 2.8)
 """How long the programs of each order may take to end by themselves: all of it within ten seconds."""
 
-LOOK_SECONDS = 0.05
+KILL_SECONDS = 0.1
+"""A kill takes a moment; whoever waits for us must not find the victim still there."""
+
+LOOK_SECONDS = 0.02
 
 
 def main() -> None:
@@ -47,12 +50,19 @@ def send(group: int, number: int) -> bool:
 def _end_groups(groups: dict[int, int], grace_seconds: float) -> None:
     """Send each group its signal; whatever is left after the grace is killed."""
     left = {group for group, first in groups.items() if send(group, first)}
-    deadline = time.monotonic() + grace_seconds
-    while left and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
-        left = {group for group in left if send(group, 0)}
+    left = _wait_for(left, grace_seconds)
     for group in left:
         send(group, signal.SIGKILL)
+    _wait_for(left, KILL_SECONDS)
+
+
+def _wait_for(groups: set[int], seconds: float) -> set[int]:
+    """The groups that are still there when all are gone or the time is up."""
+    deadline = time.monotonic() + seconds
+    while groups and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        groups = {group for group in groups if send(group, 0)}
+    return groups
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One run a data folder, and others find it."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,10 @@ from email_campaign.local.runfile import AlreadyRunning, Run, claim, find, is_he
 from tests.local.conftest import Witness
 
 
-def a_run(folder: Path) -> Run:
+def a_run(folder: Path, pid: int) -> Run:
     return Run(
         version="1",
-        pid=1,
+        pid=pid,
         started_at="2026-01-01T00:00:00+00:00",
         data_dir=str(folder),
         addresses={"pages": "http://127.0.0.1:8000", "inbox": "http://127.0.0.1:8025"},
@@ -24,10 +25,10 @@ def a_run(folder: Path) -> Run:
 
 def test_a_second_run_is_told_where_the_first_is(tmp_path: Path) -> None:
     with claim(tmp_path, print):
-        publish(tmp_path, a_run(tmp_path))
+        publish(tmp_path, a_run(tmp_path, os.getpid()))
         with pytest.raises(AlreadyRunning, match=r"pages http://127\.0\.0\.1:8000, inbox http"), claim(tmp_path, print):
             pass
-        assert find(tmp_path) == a_run(tmp_path)
+        assert find(tmp_path) == a_run(tmp_path, os.getpid())
 
 
 def test_a_second_run_beside_one_that_still_starts_is_refused(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_a_second_run_beside_one_that_still_starts_is_refused(tmp_path: Path) ->
 
 def test_after_the_end_nothing_is_found(tmp_path: Path) -> None:
     with claim(tmp_path, print):
-        publish(tmp_path, a_run(tmp_path))
+        publish(tmp_path, a_run(tmp_path, os.getpid()))
     assert find(tmp_path) is None
     assert not is_held(tmp_path)
     with claim(tmp_path, print):
@@ -49,12 +50,14 @@ def test_after_the_end_nothing_is_found(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_published_is_not_believed(tmp_path: Path) -> None:
-    publish(tmp_path, a_run(tmp_path))
+    publish(tmp_path, a_run(tmp_path, pid=os.getppid()))
     assert find(tmp_path) is None
+    with claim(tmp_path, print):
+        assert find(tmp_path) is None
 
 
 def test_the_file_with_the_passwords_is_for_its_owner_only(tmp_path: Path) -> None:
-    publish(tmp_path, a_run(tmp_path))
+    publish(tmp_path, a_run(tmp_path, os.getpid()))
     assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
 
 
