@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 ROW_CELLS = 10
 """A row has at most this many times the characters of the longest cell allowed."""
+BLANK_LINES = 1_000
 KEPT_CHARACTERS = 2_000
 """So much of a refused row is kept to be shown."""
 
@@ -58,16 +59,23 @@ def as_utf8(stream: Iterable[bytes]) -> Iterator[bytes]:
 def records(
     pieces: Iterable[bytes], *, delimiter: str, offset: int, line: int, max_cell_characters: int
 ) -> Iterator[Record]:
-    """The records of `pieces`, the file's content from the byte `offset` on, which begins `line`. Blank ones go."""
+    """The records of `pieces`, the file's content from the byte `offset` on, which begins `line`.
+
+    Blank lines go, but for every thousandth: it comes without cells, so that reading can stop in a file of them.
+    """
     max_characters = max_cell_characters * ROW_CELLS
     lines = _lines(pieces, offset, line, max_characters)
     again: deque[_Line] = deque()
+    blanks = 0
 
     def next_line() -> _Line | None:
         return again.popleft() if again else next(lines, None)
 
     while (first := next_line()) is not None:
         if not first.text.strip(f" \t\r\n{delimiter}"):
+            blanks += 1
+            if blanks % BLANK_LINES == 0:
+                yield _record([first], [])
             continue
         problem = _unreadable(first, max_characters)
         if problem:

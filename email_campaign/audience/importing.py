@@ -30,6 +30,7 @@ class _Batch:
 
     people: dict[str, Person] = field(default_factory=dict)
     refusals: list[dict[str, Any]] = field(default_factory=list)
+    record_count: int = 0
     row_count: int = 0
     recoded_count: int = 0
     last: Record | None = None
@@ -42,7 +43,7 @@ def _step(session: Session, task: Task, settings: Settings, now: datetime) -> St
     layout = Layout.from_json(running.layout)
     batch = _read(session, running, layout, task.cursor, settings)
     _save(session, running, batch, settings, now)
-    if batch.last is None or batch.row_count < BATCH_ROWS:
+    if batch.last is None or batch.record_count < BATCH_ROWS:
         return Step(task.cursor, task.total_count or 0, more=False)
     cursor = {"offset": batch.last.end_offset, "line": batch.last.end_line}
     return Step(cursor, batch.last.end_line - 1, more=True)
@@ -73,6 +74,9 @@ def _read(session: Session, running: Import, layout: Layout, cursor: Mapping[str
     batch = _Batch()
     for record in islice(rows, BATCH_ROWS):
         batch.last = record
+        batch.record_count += 1
+        if not record.cells and not record.problem:
+            continue  # a blank line
         batch.row_count += 1
         batch.recoded_count += record.recoded
         try:

@@ -120,11 +120,12 @@ def start_import(session: Session, upload: Upload, settings: Settings, now: date
     )
     session.add(started)
     session.flush()
-    line_count = 0
+    line_count, last_byte = 0, b""
     for number, content in enumerate(_chunks(chain([head], pieces))):
         digest.update(content)
         started.file_bytes += len(content)
         line_count += max(content.count(b"\n"), content.count(b"\r"))
+        last_byte = content[-1:]
         session.execute(insert(ImportChunk).values(import_id=started.id, number=number, content=content))
     if started.file_bytes <= layout.offset:
         raise Invalid.field("file", "The file has no rows below its first line, which names the columns.")
@@ -133,7 +134,7 @@ def start_import(session: Session, upload: Upload, settings: Settings, now: date
         session, kind=TASK_KIND, subject_id=started.id, title=title, created_by=upload.created_by, now=now
     )
     task.cursor = {"offset": layout.offset, "line": layout.first_line}
-    task.total_count = max(line_count, layout.first_line - 1)
+    task.total_count = line_count if last_byte in (b"\n", b"\r") else line_count + 1
     started.task_id = task.id
     session.flush()
     session.refresh(started)

@@ -82,6 +82,11 @@ def test_bytes_that_are_no_text_cost_their_row() -> None:
     assert found[2].cells == ["José", "3"]
 
 
+def test_a_file_of_blank_lines_can_be_left_halfway() -> None:
+    found = read(b"\n" * 2_500 + b"a,1\n", piece=1_000)
+    assert [(one.line, one.cells) for one in found] == [(1_000, []), (2_000, []), (2_501, ["a", "1"])]
+
+
 CELL = st.text(st.sampled_from('ab ,;"\n\ré'), max_size=6)
 
 
