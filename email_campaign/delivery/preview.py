@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
 from typing import Any
 
@@ -155,11 +155,15 @@ def _compose(letterhead: Letterhead, recipient: Mapping[str, Any], settings: Set
     return Preview(
         to=str(recipient["address"]),
         subject=str(parsed["Subject"] or ""),
-        text=str(plain.get_content()) if plain else "",
-        html=str(html.get_content()) if html else None,
+        text=_content(plain) if plain else "",
+        html=_content(html) if html else None,
         headers=[(name, str(value)) for name, value in parsed.items()],
         source=message.data.decode("ascii", "replace"),
     )
+
+
+def _content(part: MIMEPart) -> str:
+    return str(part.get_content()).replace("\r\n", "\n")
 
 
 def _explained(error: RenderError) -> Invalid:

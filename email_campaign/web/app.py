@@ -20,14 +20,17 @@ from email_campaign.web.api import deliveries as api_deliveries
 from email_campaign.web.api import imports as api_imports
 from email_campaign.web.api import launching as api_launching
 from email_campaign.web.api import lists as api_lists
+from email_campaign.web.api import previews as api_previews
+from email_campaign.web.api import relay as api_relay
 from email_campaign.web.api import suppressions as api_suppressions
 from email_campaign.web.api import tasks as api_tasks
+from email_campaign.web.api import templates as api_templates
 from email_campaign.web.assets import Assets
 from email_campaign.web.deps import api_user, page_user
 from email_campaign.web.forms import read_form
 from email_campaign.web.guard import Guard
 from email_campaign.web.openapi import DescribedApp
-from email_campaign.web.public import health, sign_in, styles
+from email_campaign.web.public import health, sign_in, styles, unsubscribe
 
 POOL_SIZE = 20
 """With as many more on top, a connection for each of the 40 threads that routes run in."""
@@ -37,10 +40,13 @@ API_ROUTERS: tuple[APIRouter, ...] = (
     api_campaigns.router,
     api_launching.router,
     api_deliveries.router,
+    api_previews.router,
+    api_templates.router,
     api_contacts.router,
     api_lists.router,
     api_imports.router,
     api_suppressions.router,
+    api_relay.router,
     api_tasks.router,
     api_accounts.router,
 )
@@ -48,6 +54,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (admin_accounts.router,)
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     sign_in.router,
+    unsubscribe.router,
     styles.router,
 )
 
