@@ -1,6 +1,7 @@
 """E-mail addresses: one function normalises, and everything else compares the result (RFC 5321, 5890, 6531)."""
 
 import re
+from functools import lru_cache
 
 import idna
 
@@ -58,6 +59,7 @@ def address_hash(key: bytes, address: str) -> bytes:
     return keyed_hash(key, address)
 
 
+@lru_cache(65_536)  # IDNA costs ten times the rest, and a list has few domains
 def _normalise_domain(domain: str) -> str:
     if domain.startswith("["):
         raise BadAddress("An IP address in place of the domain is not supported.")

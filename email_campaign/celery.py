@@ -1,3 +1,6 @@
 """Where `celery -A email_campaign …` looks for the app."""
 
-from email_campaign.worker import app  # noqa: F401 – found here by Celery
+import email_campaign.worker  # noqa: F401 – the tasks, which register themselves
+from email_campaign.queue import app
+
+__all__ = ["app"]

@@ -10,7 +10,9 @@ from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_
 
 from email_campaign import log as logs
 from email_campaign.accounts import sessions as sign_ins
-from email_campaign.audience import imports
+from email_campaign.audience.importing import IMPORT_HANDLER
+from email_campaign.audience.imports import TASK_KIND as IMPORT
+from email_campaign.audience.imports import purge_imports
 from email_campaign.campaigns import launching
 from email_campaign.clock import utc_now
 from email_campaign.db import session_factory
@@ -37,7 +39,7 @@ from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
 
-HANDLERS = {imports.KIND: imports.HANDLER}
+HANDLERS = {IMPORT: IMPORT_HANDLER}
 """Who carries out which kind of long task."""
 ENROL_PAGES_IN_A_TASK = 10
 DRAIN_SECONDS = 5.0
@@ -117,6 +119,7 @@ def tidy() -> None:
         workers.fold_counters(session)
         idempotency.purge(session, now=utc_now())
         sign_ins.purge(session, now=utc_now())
+        purge_imports(session, utc_now())
 
 
 @cache

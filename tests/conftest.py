@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from email_campaign.db import SessionFactory, make_engine
@@ -15,6 +15,9 @@ from email_campaign.local import places, ports, postgres, valkey
 from email_campaign.local.migrate import migrate
 from email_campaign.local.programs import Lifeline, running
 from email_campaign.settings import Settings
+from tests.tables import empty_tables
+
+pytest_plugins = ["tests.mailhog"]
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +94,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
 def session_factory(engine: Engine) -> Iterator[SessionFactory]:
     """A factory of sessions that may commit: the tables are emptied after the test."""
     yield sessionmaker(engine, expire_on_commit=False)
-    _empty_tables(engine)
+    empty_tables(engine)
 
 
 @pytest.fixture
@@ -99,23 +102,3 @@ def session(session_factory: SessionFactory) -> Iterator[Session]:
     """One session, closed (and rolled back) before the tables are emptied."""
     with session_factory() as opened:
         yield opened
-
-
-def _empty_tables(engine: Engine) -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            text("SET LOCAL lock_timeout = '5s'")
-        )  # a session that a test left open is named, not waited for
-        tables = connection.scalars(
-            text(
-                "SELECT quote_ident(tablename) FROM pg_tables "
-                "WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-            )
-        ).all()
-        if not tables:
-            return
-        looks = " UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in tables)
-        if filled := connection.scalars(text(looks)).all():
-            connection.execute(text(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE"))
-        # The one row that the first migration lays down.
-        connection.execute(text("INSERT INTO relays (name) SELECT 'relay' WHERE NOT EXISTS (SELECT FROM relays)"))

@@ -30,10 +30,9 @@ class IdempotencyKey(Base):
     owner: Mapped[str]
     key: Mapped[str]
     request_hash: Mapped[bytes]
-    response_status: Mapped[int | None]
+    response_status: Mapped[int]
     response_body: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     created_at: Mapped[CreatedAt]
-    locked_until: Mapped[datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,6 @@ def claim(session: Session, *, owner: str, key: str, request_hash: bytes, now: d
         return None
     if known.request_hash != request_hash:
         raise Invalid.field(FIELD, "This key was sent with another request before. Use a new key for a new request.")
-    assert known.response_status is not None
     return Answer(known.response_status, known.response_body or {})
 
 

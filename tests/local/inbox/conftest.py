@@ -10,9 +10,6 @@ import pytest
 
 from email_campaign.local.inbox.server import RunningInbox, running_inbox
 from tests.local.inbox.wire import Wire
-from tests.mailhog import mailhog
-
-__all__ = ["mailhog"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,144 @@
+"""The walk of a campaign through every part as it runs: API, Celery, Postgres, SMTP, inbox, and back to the API."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from email_campaign.clock import utc_now
+from email_campaign.db import SessionFactory
+from email_campaign.local.programs import Lifeline
+from email_campaign.settings import Settings
+from tests.invariants import check_settled
+from tests.mailhog import Catcher
+from tests.service import Service, running_service
+from tests.tables import empty_tables
+from tests.tools.scripted_smtp import Rule, Script, ScriptedServer, running_smtp
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
+    with running_smtp(Script(), tmp_path_factory.mktemp("wire") / "wire.jsonl") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(
+    engine: Engine, settings: Settings, lifeline: Lifeline, services_dir: Path, relay: ScriptedServer
+) -> Iterator[Service]:
+    with running_service(settings, lifeline, services_dir, relay.address) as running:
+        yield running
+    empty_tables(engine)
+
+
+@pytest.fixture(autouse=True)
+def usual_relay(relay: ScriptedServer) -> None:
+    relay.script.rules.clear()
+
+
+def settled(service: Service, relay: ScriptedServer, campaign_id: int) -> dict[str, int]:
+    """The counts of the finished campaign, with every invariant checked against rows and wire."""
+    counts = service.finished(campaign_id)
+    with service.factory() as session:
+        check_settled(session, campaign_id, service.settings, relay.log)
+    return counts
+
+
+def test_an_imported_list_is_mailed_and_every_copy_is_in_the_send_log(service: Service, relay: ScriptedServer) -> None:
+    campaign_id = service.launch(30)
+    assert settled(service, relay, campaign_id) == {"accepted": 30}
+    log = service.get(f"/campaigns/{campaign_id}/deliveries", state="accepted", limit=100)["items"]
+    assert len({entry["address"] for entry in log}) == 30
+    attempt = service.get(f"/deliveries/{log[0]['id']}")["attempts"][0]
+    assert (attempt["code"], attempt["phase"], attempt["verdict"]) == (250, "body", "accepted")
+
+
+def test_a_451_is_retried_and_then_accepted(service: Service, relay: ScriptedServer) -> None:
+    relay.script.rules.append(Rule("rcpt", reply=b"451 4.7.1 greylisted", first=1))
+    campaign_id = service.launch(5)
+    assert settled(service, relay, campaign_id) == {"accepted": 5}
+    log = service.get(f"/campaigns/{campaign_id}/deliveries")["items"]
+    assert [entry["attempt_count"] for entry in log] == [2] * 5
+
+
+def test_a_5_1_1_is_rejected_and_suppressed(service: Service, relay: ScriptedServer) -> None:
+    relay.script.rules.append(Rule("rcpt", to=lambda who: who.startswith("p0."), reply=b"550 5.1.1 no such user"))
+    campaign_id = service.launch(3)
+    assert settled(service, relay, campaign_id) == {"accepted": 2, "rejected": 1}
+    rejected = service.get(f"/campaigns/{campaign_id}/deliveries", state="rejected")["items"]
+    suppressed = service.get("/suppressions", q=rejected[0]["address"])["items"]
+    assert [(s["address"], s["reason"]) for s in suppressed] == [(rejected[0]["address"], "hard_bounce")]
+
+
+def test_a_scheduled_campaign_goes_out_by_beat(service: Service, relay: ScriptedServer) -> None:
+    campaign_id = service.draft(3)
+    at = utc_now() + timedelta(seconds=2)
+    service.post(f"/campaigns/{campaign_id}/schedule", scheduled_at=at.isoformat())
+    assert settled(service, relay, campaign_id) == {"accepted": 3}
+    launched = service.get(f"/campaigns/{campaign_id}")["launched_at"]
+    assert launched >= at.isoformat()[:19]
+
+
+def test_a_second_launch_is_refused_and_enrols_nobody_twice(service: Service, relay: ScriptedServer) -> None:
+    campaign_id = service.launch(10)
+    assert service.api.post(f"/campaigns/{campaign_id}/launch").status_code == 409
+    assert settled(service, relay, campaign_id) == {"accepted": 10}
+
+
+def test_pause_holds_and_resume_goes_on(service: Service, relay: ScriptedServer) -> None:
+    relay.script.rules.append(Rule("data", delay_seconds=0.1))
+    campaign_id = service.launch(200)
+    service.wait(f"/campaigns/{campaign_id}", lambda c: c["counts"]["accepted"] >= 5)
+    service.post(f"/campaigns/{campaign_id}/pause")
+    paused = service.wait(f"/campaigns/{campaign_id}", lambda c: c["counts"]["sending"] == 0)
+    assert paused["counts"]["pending"] > 0
+    assert "aused" in paused["why_waiting"]
+    taken = len(relay.log.bodies())
+    later = service.launch(3)
+    assert settled(service, relay, later) == {"accepted": 3}
+    assert len(relay.log.bodies()) == taken + 3  # while another campaign went out, this one held
+    service.post(f"/campaigns/{campaign_id}/resume")
+    assert settled(service, relay, campaign_id) == {"accepted": 200}
+
+
+def test_a_killed_worker_loses_nobody_and_doubles_nobody(service: Service, relay: ScriptedServer) -> None:
+    relay.script.rules.append(Rule("dot", delay_seconds=0.05))
+    campaign_id = service.launch(300)
+    service.wait(f"/campaigns/{campaign_id}", lambda c: c["counts"]["accepted"] >= 30)
+    service.kill("send1")
+    service.start("send1")
+    counts = settled(service, relay, campaign_id)
+    assert set(counts) <= {"accepted", "unknown"}
+    assert sum(counts.values()) == 300
+    assert counts.get("unknown", 0) <= service.settings.send_connections
+
+
+def test_what_arrives_in_the_inbox_can_be_unsubscribed_from(
+    mailhog: Catcher, settings: Settings, lifeline: Lifeline, services_dir: Path, session_factory: SessionFactory
+) -> None:
+    folder = services_dir / "mailhog"
+    folder.mkdir()
+    with running_service(settings, lifeline, folder, mailhog.address) as service:
+        campaign_id = service.launch(3)
+        assert service.finished(campaign_id) == {"accepted": 3}
+        mails = mailhog.messages()
+        assert len(mails) == 3
+        headers = mails[0]["Content"]["Headers"]
+        assert headers["Subject"][0].startswith("Hello Person")
+        assert headers["List-Unsubscribe-Post"] == ["List-Unsubscribe=One-Click"]
+        link = re.fullmatch("<(.*)>", headers["List-Unsubscribe"][0])
+        assert link
+        assert httpx.get(link[1]).status_code == 200
+        address = mails[0]["Raw"]["To"][0]
+        assert _state_of(service, address) == "confirmed"  # looking changes nothing
+        assert httpx.post(link[1], data={"List-Unsubscribe": "One-Click"}).status_code == 200
+        assert _state_of(service, address) == "unsubscribed"
+
+
+def _state_of(service: Service, address: str) -> str:
+    contact = service.get("/contacts", q=address)["items"][0]
+    return str(service.get(f"/contacts/{contact['id']}")["subscriptions"][0]["state"])
