@@ -21,6 +21,11 @@ READY_SECONDS = 60.0
 
 LOOK_SECONDS = 0.02
 
+# The program says itself that it is to be guarded, before it becomes what it is: an owner who is killed just after the
+# fork leaves no orphan. It says it on its output, which leads to the undertaker until then. The subshell takes the
+# SIGPIPE of an undertaker that was killed.
+_GUARDED = '(echo "guard $$ $1 $2"); shift 2; exec "$@" >&2'
+
 Process = subprocess.Popen[bytes]
 
 
@@ -56,6 +61,7 @@ class Lifeline:
         self._undertaker = subprocess.Popen(
             [sys.executable, "-I", undertaker.__file__],
             stdin=subprocess.PIPE,
+            bufsize=0,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
@@ -76,22 +82,36 @@ class Lifeline:
 
     def start(self, program: Program, log_file: Path) -> Process:
         """Start a program and guard it. Its output is appended to `log_file`."""
+        account = pwd.getpwnam(program.account) if program.account else None
         with log_file.open("ab") as log:
-            process = _spawn(program, log.fileno())
-        self._say(f"guard {process.pid} {program.stop_signal.value} {program.stop_order}")
-        return process
+            return subprocess.Popen(
+                (
+                    "/bin/sh",
+                    "-c",
+                    _GUARDED,
+                    "sh",
+                    str(program.stop_signal.value),
+                    str(program.stop_order),
+                    *program.argv,
+                ),
+                env=program.environment,
+                cwd=program.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=self._undertaker.stdin,
+                stderr=log,
+                process_group=0,
+                user=account.pw_uid if account else None,
+                group=account.pw_gid if account else None,
+                extra_groups=[] if account else None,
+            )
 
     def release(self, process: Process) -> None:
         """The process has ended: kill what is left of its group, and guard it no more."""
         undertaker.send(process.pid, signal.SIGKILL)
-        self._say(f"release {process.pid}")
-
-    def _say(self, line: str) -> None:
         # Somebody may have killed the undertaker; that must not end the service too.
         with contextlib.suppress(BrokenPipeError):
             if self._undertaker.stdin:
-                self._undertaker.stdin.write(f"{line}\n".encode())
-                self._undertaker.stdin.flush()
+                self._undertaker.stdin.write(f"release {process.pid}\n".encode())
 
 
 def wait_until_ready(program: Program, process: Process, log_file: Path, seconds: float = READY_SECONDS) -> None:
@@ -127,19 +147,3 @@ def running(lifeline: Lifeline, program: Program, log_file: Path) -> Iterator[Pr
 def describe_exit(code: int) -> str:
     """An exit code in words: `code 1`, or the signal's name."""
     return f"code {code}" if code >= 0 else signal.Signals(-code).name
-
-
-def _spawn(program: Program, output: int) -> Process:
-    account = pwd.getpwnam(program.account) if program.account else None
-    return subprocess.Popen(
-        program.argv,
-        env=program.environment,
-        cwd=program.directory,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        process_group=0,
-        user=account.pw_uid if account else None,
-        group=account.pw_gid if account else None,
-        extra_groups=[] if account else None,
-    )

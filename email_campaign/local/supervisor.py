@@ -1,6 +1,5 @@
 """Keeps programs running: starts them, starts again what dies, and ends all of them in order."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -122,13 +121,13 @@ class Supervisor:
         self._say(f"{part.program.name} ended with {reason}; it starts again in {wait:g} s. Its log: {part.log_file}")
 
     def _spawn(self, part: _Part) -> None:
-        # A signal between the fork and the guard would leave an orphan, so it waits for that long.
+        # A signal between the fork and the assignment would lose the process, so it waits for that long.
         self._is_spawning = True
         try:
             part.started_at = time.monotonic()
             part.process = self._lifeline.start(part.program, part.log_file)
         except OSError as error:
-            msg = f"{part.program.argv[0]} cannot be started: {os.strerror(error.errno or 0)}."
+            msg = f"{part.program.name} cannot be started: {error.strerror}."
             raise StartFailed(msg) from error
         finally:
             self._is_spawning = False

@@ -43,3 +43,13 @@ def test_a_failed_start_tells_the_last_lines(lifeline: Lifeline, shell: Callable
         wait_until_ready(program, process, tmp_path / "log")
     assert failure.value.log_tail == "the reason"
     lifeline.release(process)
+
+
+def test_a_killed_undertaker_does_not_keep_programs_from_starting(
+    shell: Callable[..., Program], tmp_path: Path
+) -> None:
+    with Lifeline() as lifeline:
+        lifeline._undertaker.kill()
+        lifeline._undertaker.wait()
+        with running(lifeline, shell("touch up; sleep 1000", ready=tmp_path / "up"), tmp_path / "log"):
+            pass

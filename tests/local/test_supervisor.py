@@ -1,6 +1,7 @@
 """What dies starts again, more slowly each time; the end comes in order."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,11 @@ def test_workers_end_before_the_database(supervisor: Supervisor, shell: Shell, t
     assert supervisor.pids == {}
 
 
-def test_a_program_that_is_not_there_is_named(supervisor: Supervisor, tmp_path: Path) -> None:
-    program = Program(name="part", argv=(str(tmp_path / "missing"),), environment={}, directory=tmp_path)
-    with pytest.raises(StartFailed, match="missing cannot be started: No such file"):
+def test_a_program_that_is_not_there_is_named(supervisor: Supervisor, shell: Shell, tmp_path: Path) -> None:
+    program = replace(shell("", ready=tmp_path / "never"), argv=(str(tmp_path / "missing"),))
+    with pytest.raises(StartFailed, match="part ended with code 127") as failure:
         supervisor.start([program])
+    assert "missing: not found" in failure.value.log_tail
     supervisor.stop()
 
 
