@@ -123,9 +123,10 @@ class _Walk:
             self._refuse(node, _REFUSED.get(type(node), "This expression is not allowed."))
             return
         match node:
-            case nodes.Name(name=name) | nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=str(name))):
-                if name.startswith("_") or name == "self":
-                    self._refuse(node, f"The name “{name[:40]}” is not allowed.")
+            case nodes.Name(name=name) if name.startswith("__") or name == "self":
+                self._refuse(node, f"The name “{name[:40]}” is not allowed.")
+            case nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=str(name))) if name.startswith("_"):
+                self._refuse(node, f"The name “{name[:40]}” is not allowed.")
             case nodes.Const(value=int() | float()) if abs(node.value) > MAX_NUMBER:
                 self._refuse(node, f"A number is larger than {MAX_NUMBER:,}.")
             case nodes.Mul() if _is_text(node.left) or _is_text(node.right):

@@ -18,6 +18,8 @@ MAX_RENDERED_SUBJECT_CHARACTERS = 2_000
 
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 _LABELS = {"subject": "subject", "html": "HTML part", "text": "text part"}
 
 
@@ -28,6 +30,7 @@ class RenderError(Invalid):
         where = f"Line {line} of the {_LABELS[part]}" if line else f"The {_LABELS[part]}"
         super().__init__(f"{where}: {message}", [FieldProblem(part, f"Line {line}: {message}" if line else message)])
         self.part = part
+        self.reason = message
         self.line = line
         self.variable = variable
 
@@ -154,8 +157,8 @@ def _size_problems(field: str, source: str) -> Iterator[FieldProblem]:
         yield FieldProblem(
             field, f"The {_LABELS[field]} has {len(source):,} characters; at most {limit:,} are allowed."
         )
-    if "\0" in source:
-        yield FieldProblem(field, f"The {_LABELS[field]} contains a NUL character.")
+    if _UNSTORABLE.search(source):
+        yield FieldProblem(field, f"The {_LABELS[field]} contains a NUL or half a character.")
 
 
 def _parse(source: str, environment: MailEnvironment) -> tuple[Iterable[LineProblem], nodes.Template]:

@@ -48,8 +48,9 @@ class Hidden:
     """HTML source in which every Jinja tag has become one private character."""
 
     def __init__(self, source: str) -> None:
-        self.outputs: list[str] = []
+        self.outputs: dict[str, str] = {}
         self.statements: list[Statement] = []
+        self._characters: dict[str, str] = {}
         self._pieces: list[str] = []
         self._lines: list[int] = []
         self._tag: list[str] = []
@@ -60,7 +61,7 @@ class Hidden:
 
     def output(self, character: str) -> str:
         """The source of the output that a private character stands for."""
-        return self.outputs[ord(character) - _FIRST_OUTPUT]
+        return self.outputs[character]
 
     def statement(self, character: str) -> Statement:
         """The statement that a private character stands for."""
@@ -82,8 +83,7 @@ class Hidden:
             case "variable_begin" | "block_begin":
                 self._tag, self._keyword = [], ""
             case "variable_end":
-                self._put(line, chr(_FIRST_OUTPUT + len(self.outputs)))
-                self.outputs.append("{{ " + "".join(self._tag).strip() + " }}")
+                self._put(line, self._character("{{ " + "".join(self._tag).strip() + " }}"))
             case "block_end":
                 self._put(line, chr(_FIRST_STATEMENT + len(self.statements)))
                 # The plus signs keep the white space around it, which has been settled by then.
@@ -94,6 +94,12 @@ class Hidden:
             case _:
                 self._keyword = self._keyword or (value if kind == "name" else "")
                 self._tag.append(value)
+
+    def _character(self, source: str) -> str:
+        """The same character for the same source, so that a link that shows its own address is seen as such."""
+        character = self._characters.setdefault(source, chr(_FIRST_OUTPUT + len(self._characters)))
+        self.outputs[character] = source
+        return character
 
     def _put(self, line: int, piece: str) -> None:
         self._pieces.append(piece)

@@ -15,34 +15,19 @@ _SPLIT = re.compile(f"([{STATEMENTS}])")
 _OUTPUT = re.compile(f"[{OUTPUTS}]")
 _HIDING_STYLE = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 
-_PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "blockquote", "pre", "table", "hr"})
-_LINES = frozenset(
-    {
-        "div",
-        "tr",
-        "li",
-        "dt",
-        "dd",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "main",
-        "aside",
-        "nav",
-        "address",
-        "center",
-        "figure",
-        "figcaption",
-        "form",
-    }
-)
-_VOID = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-)
-_DROPPED = frozenset(
-    {"head", "style", "script", "title", "noscript", "template", "textarea", "select", "object", "svg"}
-)
+_PARAGRAPHS = frozenset({
+    "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "blockquote", "pre", "table", "hr",
+})  # fmt: skip
+_LINES = frozenset({
+    "div", "tr", "li", "dt", "dd", "section", "article", "header", "footer", "main", "aside", "nav", "address",
+    "center", "figure", "figcaption", "form",
+})  # fmt: skip
+_VOID = frozenset({
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
+})  # fmt: skip
+_DROPPED = frozenset({
+    "head", "style", "script", "title", "noscript", "template", "textarea", "select", "object", "svg",
+})  # fmt: skip
 
 
 class NotStatic(Exception):
@@ -72,7 +57,9 @@ def derive(source: str) -> str | None:
 
 def settle(text: str) -> str:
     """Turn the marks in a derived text into blanks and line breaks. Cheap where there are none."""
-    return _MARKS.sub(_strongest, text).strip()
+    if _SPACE in text or _LINE in text or _PARAGRAPH in text:
+        text = _MARKS.sub(_strongest, text)
+    return text.strip()
 
 
 def _strongest(match: re.Match[str]) -> str:
@@ -103,6 +90,7 @@ class _Writer:
     fresh: bool = True
     after_statement: bool = False
     preformatted: int = 0
+    skipping: str = ""
     dropped: list[str] = field(default_factory=list)
     links: list[_Link] = field(default_factory=list)
     lists: list[_List] = field(default_factory=list)
@@ -120,19 +108,21 @@ class _Writer:
                     self._refuse_statement(token)
                     self._close(token.name)
                 case _:
-                    self._statements_only(token.raw)
+                    self._statements_only(token)
         while self.links:
-            self._close("a")
+            self._end_link(self.links.pop())
         return self.pieces
 
     def _refuse_statement(self, token: Token) -> None:
         if self.statement and _SPLIT.search(token.raw):
             raise NotStatic
 
-    def _statements_only(self, raw: str) -> None:
+    def _statements_only(self, token: Token) -> None:
         if self.statement:
-            for character in _SPLIT.findall(raw):
+            self.skipping = token.name or token.raw[:4]
+            for character in _SPLIT.findall(token.raw):
                 self._statement(character, self.statement)
+            self.skipping = ""
 
     def _text(self, raw: str) -> None:
         if not self.statement:
@@ -190,7 +180,7 @@ class _Writer:
     def _state(self) -> tuple[object, ...]:
         numbers = tuple((item.numbered, item.count if item.numbered else 0) for item in self.lists)
         links = tuple(link.start for link in self.links)
-        return self.fresh, self.preformatted, tuple(self.dropped), links, numbers
+        return self.fresh, self.preformatted, self.skipping, tuple(self.dropped), links, numbers
 
     def _break(self, count: int) -> None:
         self.breaks = max(self.breaks, count)
@@ -255,6 +245,8 @@ class _Writer:
 
     def _end_link(self, link: _Link) -> None:
         text = "".join(self.pieces[link.start :]).strip()
+        if _SPLIT.search(text):
+            raise NotStatic  # whether the link has a text will be known only then
         url = link.url.removeprefix("mailto:")
         if url and not url.startswith(("#", "javascript:")) and text not in {url, link.url}:
             space = self.space

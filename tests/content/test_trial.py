@@ -1,0 +1,84 @@
+"""Hostile content ends in a clean message, after a second of processor time and within its memory (F26)."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from email_campaign.content.language import Rendered, RenderError
+from email_campaign.content.trial import try_out, try_render
+from email_campaign.errors import Invalid
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_good_content_passes() -> None:
+    try_out("Hi {{ name }}", "<p>{{ name }}</p>", "")
+
+
+def test_the_trial_says_what_the_worker_will_say() -> None:
+    mail = try_render("Hi {{ name }}", "<p>{{ name }}</p>", "", {"name": "Jürgen & 漢"})
+    assert mail == Rendered("Hi Jürgen & 漢", "<p>Jürgen &amp; 漢</p>", "Jürgen & 漢")
+
+
+def test_problems_come_back_with_field_and_line() -> None:
+    with pytest.raises(Invalid) as caught:
+        try_out("{{ a", "ok\n{{ b() }}", "")
+    assert [problem.field for problem in caught.value.problems] == ["subject", "html"]
+    assert caught.value.problems[1].message.startswith("Line 2: Calls")
+
+
+def test_a_missing_variable_comes_back_with_its_name() -> None:
+    with pytest.raises(RenderError) as caught:
+        try_render("s", "a\n{{ city }}", "", {})
+    assert (caught.value.part, caught.value.line, caught.value.variable) == ("html", 2, "city")
+
+
+def test_a_sample_that_does_not_fit_is_no_mistake() -> None:
+    try_out("s", "{% for x in items %}{{ x }}{% endfor %}{{ points + 1 }}", "")
+
+
+@pytest.mark.parametrize("source", ["<a " * 170_000, "{{ " + "x~" * 250_000 + "x }}", "{{ x }}" * 70_000])
+def test_what_takes_too_long_is_stopped_after_a_second_of_processor_time(source: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with pytest.raises(Invalid) as caught:
+        try_out("s", source, "")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert spent < 3.0
+    assert caught.value.message or caught.value.problems
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in range(10**9) %}{% endfor %}",
+        "{{ 'a' * 10**9 }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ " + "(" * 500_000,
+    ],
+)
+def test_hostile_content_is_refused(source: str) -> None:
+    with pytest.raises(Invalid):
+        try_out("s", source, "")
+
+
+def test_the_child_stops_at_its_limits_and_says_which() -> None:
+    # What the grammar does not let through: the limits are tried on their own.
+    run = "from email_campaign.content import trial_child as t\nt._limit()\n"
+    loop = subprocess.run([sys.executable, "-c", run + "while True: pass"], cwd=ROOT, timeout=60)
+    assert loop.returncode == -signal.SIGPROF
+    power = subprocess.run([sys.executable, "-c", run + "9**(9**9)"], cwd=ROOT, timeout=60, capture_output=True)
+    assert power.returncode != 0
+    memory = subprocess.run([sys.executable, "-c", run + "'a' * 10**9"], cwd=ROOT, timeout=60, capture_output=True)
+    assert b"MemoryError" in memory.stderr
+
+
+def test_the_child_imports_neither_database_nor_network() -> None:
+    code = "import sys, json, email_campaign.content.trial_child; json.dump(sorted(sys.modules), sys.stdout)"
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT))
+    assert not {"sqlalchemy", "psycopg", "pydantic", "socket", "redis", "email_campaign.settings"} & set(loaded)
