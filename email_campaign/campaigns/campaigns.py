@@ -218,8 +218,8 @@ def _checked(session: Session, draft: Draft) -> Draft:
     """The draft in the spelling that is stored. Raises Invalid with every wrong field."""
     problems = _limit_problems(draft.limit_count, draft.limit_seconds)
     name = " ".join(draft.name.split())
-    if not 1 <= len(name) <= NAME_CHARACTERS:
-        problems.append(FieldProblem("name", f"Give a name of 1 to {NAME_CHARACTERS} characters."))
+    if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
+        problems.append(FieldProblem("name", f"Give a name of 1 to {NAME_CHARACTERS} characters that can be shown."))
     if any(not character.isprintable() for character in draft.from_name) or len(draft.from_name) > NAME_CHARACTERS:
         problems.append(FieldProblem("from_name", f"Give a name on one line, of at most {NAME_CHARACTERS} characters."))
     from_address = _checked_address("from_address", draft.from_address, problems)

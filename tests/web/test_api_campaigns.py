@@ -53,6 +53,7 @@ def test_a_campaign_is_written_read_changed_and_removed(api: TestClient, session
     ("field", "wrong"),
     [
         ("name", " "),
+        ("name", "a\0b"),
         ("from_address", "nobody"),
         ("reply_to", "a@b@c.example"),
         ("template_id", 99),
@@ -270,3 +271,11 @@ def test_rejected_copies_are_tried_again_and_open_a_finished_campaign(
 def test_nobody_without_a_token_sees_or_launches(client: TestClient, ready: Campaign) -> None:
     assert client.get(f"/api/v1/campaigns/{ready.id}").status_code == 401
     assert client.post(f"/api/v1/campaigns/{ready.id}/launch").status_code == 401
+
+
+def test_half_a_character_in_a_name_is_refused(api: TestClient) -> None:
+    answer = api.post(
+        "/api/v1/campaigns", content=b'{"name": "a\\ud800"}', headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert [problem["field"] for problem in answer.json()["errors"]] == ["name"]

@@ -113,7 +113,7 @@ def change_relay(
 @router.post("/pause")
 def pause_relay(session: SessionDep, settings: SettingsDep, admin: AdminApiUser, wanted: PauseIn) -> RelayOut:
     """Hand nothing more over. What was handed out to the send processes may still go."""
-    why = wanted.reason.replace("\0", "").strip()
+    why = "".join(character for character in wanted.reason if character.isprintable()).strip()
     relays.pause(session, RELAY_ID, f"by {admin.name}" + (f": {why}" if why else "."))
     session.commit()
     return RelayOut.read(session, settings)
