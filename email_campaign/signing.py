@@ -42,7 +42,7 @@ def token_hash(token: str) -> bytes:
 
 
 def _mac(key: bytes, payload: bytes) -> bytes:
-    # Not hmac.digest: it lets go of the interpreter lock for these few bytes, and getting it back costs 100 µs under load.
+    # Not hmac.digest: it lets go of the interpreter lock for a few bytes, and getting it back costs 100 µs under load.
     mac = _keyed(key).copy()
     mac.update(payload)
     return mac.digest()[:MAC_BYTES]
