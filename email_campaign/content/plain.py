@@ -13,6 +13,7 @@ _MARKS = re.compile(f"[{_SPACE}{_LINE}{_PARAGRAPH}]+")
 _WHITE = re.compile(f"[ \t\r\n\f\xa0{_SPACE}{_LINE}{_PARAGRAPH}]+")
 _SPLIT = re.compile(f"([{STATEMENTS}])")
 _OUTPUT = re.compile(f"[{OUTPUTS}]")
+_HIDING = re.compile(r"hid(?:den|e)|display", re.IGNORECASE)
 _HIDING_STYLE = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 
 _PARAGRAPHS = frozenset({
@@ -191,7 +192,8 @@ class _Writer:
             if name == self.dropped[0]:
                 self.dropped.append(name)
             return
-        attributes = token.attributes()
+        # Reading attributes is the dear part; few tags have one that matters.
+        attributes = token.attributes() if name in {"a", "img"} or _HIDING.search(token.raw) else {}
         if _is_hidden(name, attributes):
             if name not in _VOID:
                 self.dropped.append(name)

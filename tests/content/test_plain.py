@@ -53,6 +53,7 @@ def test_html_becomes_text(source: str, expected: str) -> None:
         "{% if x %}<div style='display:none'>{% endif %}secret{% if x %}</div>{% endif %}",
         "<!-- {% if x %} -->A<!-- {% endif %} -->B",
         "<style>{% if x %}a{% endif %}</style>&#123;&#123; name }} &#123;% if %} {% raw %}{{ {% endraw %} { {{ name }}",
+        "&#123;&#123; name }}",
         "a {{- name -}} b {% if x -%} c {%- endif %} d",
         "{% for i in items %}{% for j in items %}{{ i }}{{ j }}<br>{% endfor %}{% endfor %}",
     ],
