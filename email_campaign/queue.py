@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CeleryError
+from celery.schedules import crontab
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -28,6 +29,7 @@ WINDOW_DONE = "email_campaign.window_done"
 SWEEP = "email_campaign.sweep"
 HOP = "email_campaign.hop"
 TIDY = "email_campaign.tidy"
+RECOUNT = "email_campaign.recount"
 
 ROUTES = {
     LAUNCH: "control",
@@ -37,6 +39,7 @@ ROUTES = {
     SEND: "send",
     HOP: "work",
     TIDY: "work",
+    RECOUNT: "work",
 }
 
 RESULT_SECONDS = 900
@@ -117,6 +120,7 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": settings.sweep_seconds}},
         "tidy": {"task": TIDY, "schedule": 600.0, "options": {"expires": 600.0}},
+        "recount": {"task": RECOUNT, "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600.0}},
     }
 
 

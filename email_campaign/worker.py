@@ -20,10 +20,12 @@ from email_campaign.delivery import dispatch as dispatching
 from email_campaign.delivery import enrol, workers
 from email_campaign.delivery import sweep as sweeping
 from email_campaign.delivery.process import SendProcess
+from email_campaign.delivery.recount import recount_recent
 from email_campaign.queue import (
     DISPATCH,
     HOP,
     LAUNCH,
+    RECOUNT,
     SEND,
     SEND_QUEUES,
     SWEEP,
@@ -120,6 +122,12 @@ def tidy() -> None:
         idempotency.purge(session, now=utc_now())
         sign_ins.purge(session, now=utc_now())
         purge_imports(session, utc_now())
+
+
+@app.task(name=RECOUNT, ignore_result=True)
+def recount() -> None:
+    """Nightly: counters against rows."""
+    recount_recent(session_factory(), utc_now())
 
 
 @cache

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from email_campaign.campaigns.mailings import BUSY, Mailing
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import leases, workers
+from email_campaign.delivery.breaker import trip_if_refused
 from email_campaign.delivery.deliveries import count_moves
 from email_campaign.delivery.dispatch import finish_if_done
 from email_campaign.settings import Settings
@@ -46,6 +47,8 @@ def sweep(factory: SessionFactory, settings: Settings, now: datetime, *, queue_i
         with factory.begin() as session:
             finish_if_done(session, mailing_id, now)
             session.execute(_MEASURE, {"mailing": mailing_id, "now": now})
+        with factory.begin() as session:
+            trip_if_refused(session, mailing_id)
     return Swept(enrolling)
 
 

@@ -1,5 +1,6 @@
 """A sending engine in this process: the real ledger, recorder and SMTP, driven step by step instead of by Celery."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from tests.invariants import check_carried, check_counts, check_settled
 from tests.tools.scripted_smtp import Script, ScriptedServer, running_smtp
 
 PATIENCE_SECONDS = 30.0
+NUMBERS = itertools.count(1)
 
 
 class Engine:
@@ -42,13 +44,15 @@ class Engine:
         html: str = '<p>Hello {{ name }} <a href="{{ unsubscribe_url }}">bye</a></p>',
         attributes: Mapping[str, object] | None = None,
         lists: Sequence[MailingList] = (),
+        domains: int = 1,
         **mailing: object,
     ) -> int:
         """A launched campaign to so many new contacts on a new list, and to these lists; its id."""
         with self.factory.begin() as session:
             new_list = factories.make_list(session)
-            for _ in range(count):
-                contact = factories.make_contact(session, name="Zoë", attributes=attributes)
+            for number in range(count):
+                address = f"contact-{next(NUMBERS)}@example{number % domains}.org"
+                contact = factories.make_contact(session, address, name="Zoë", attributes=attributes)
                 factories.make_subscription(session, contact, new_list)
             template = factories.make_template(session, html=html)
             campaign = factories.make_campaign(session, template=template, lists=[new_list, *lists])

@@ -67,7 +67,7 @@ def test_after_pause_returns_no_body_begins_that_was_not_intended_before(engine_
 
 def test_cancel_leaves_nothing_pending_and_counts_everybody(engine_room: Engine, script: Script) -> None:
     script.rules.append(Rule("data", delay_seconds=0.05))
-    script.rules.append(Rule("rcpt", to=lambda address: address.endswith("0@example.org"), reply=b"451 later"))
+    script.rules.append(Rule("rcpt", to=lambda address: "0@" in address, reply=b"451 later"))
     mailing_id = engine_room.launch(60)
     engine_room.enrol(mailing_id)
     sending = threading.Thread(target=engine_room.send, args=[engine_room.dispatch()])

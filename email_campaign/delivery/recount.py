@@ -1,0 +1,47 @@
+"""The recount: counters against rows, in one statement, with the difference added where there is one."""
+
+import logging
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from email_campaign.campaigns.mailings import Mailing
+from email_campaign.db import SessionFactory
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK = timedelta(days=35)
+
+
+def recount(session: Session, mailing_id: int) -> dict[str, int]:
+    """Set the counters of a mailing to what its rows say. The differences that were found, by state: none, if all is
+    well. Safe while the mailing is sending, since rows and counters are read in one snapshot. Safe to repeat."""
+    return {row.state: row.difference for row in session.execute(_RECOUNT, {"mailing": mailing_id})}
+
+
+def recount_recent(factory: SessionFactory, now: datetime) -> None:
+    """Recount every mailing that was launched in the last weeks, each in a transaction of its own."""
+    with factory() as session:
+        recent = list(session.scalars(select(Mailing.id).where(Mailing.launched_at > now - LOOK_BACK)))
+    for mailing_id in recent:
+        with factory.begin() as session:
+            if found := recount(session, mailing_id):
+                log.error("the counters of mailing %d were wrong and are mended: %s", mailing_id, found)
+
+
+_RECOUNT = text("""
+WITH counted AS (
+    SELECT state, count(*) AS count FROM deliveries WHERE mailing_id = :mailing GROUP BY state
+), shown AS (
+    SELECT state, sum(count) AS count FROM counters WHERE mailing_id = :mailing GROUP BY state
+), difference AS (
+    SELECT state, CAST(coalesce(counted.count, 0) - coalesce(shown.count, 0) AS bigint) AS difference
+    FROM counted FULL JOIN shown USING (state) WHERE coalesce(counted.count, 0) <> coalesce(shown.count, 0)
+), mended AS (
+    INSERT INTO counters (mailing_id, worker_id, state, count)
+    SELECT :mailing, 0, state, difference FROM difference ORDER BY state
+    ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+)
+SELECT state, difference FROM difference ORDER BY state
+""")

@@ -1,0 +1,33 @@
+"""A campaign that is refused because of its sender is paused, and one whose recipients are at fault is not."""
+
+from email_campaign.campaigns import campaigns
+from email_campaign.campaigns.mailings import MailingState
+from email_campaign.delivery.deliveries import DeliveryState
+from tests.delivery.conftest import Engine
+from tests.tools.scripted_smtp import Rule, Script
+
+
+def test_refusals_of_the_sender_over_several_domains_pause_the_campaign(engine_room: Engine, script: Script) -> None:
+    script.rules.append(Rule("dot", reply=b"550 5.7.1 blocked, see our policy"))
+    mailing_id = engine_room.launch(90, domains=4)
+    engine_room.enrol(mailing_id)
+    engine_room.send(engine_room.dispatch()[:30])
+    engine_room.sweep()
+    campaign = engine_room.campaign(mailing_id)
+    assert campaign.mailing.state is MailingState.PAUSED
+    engine_room.sweep()
+    script.rules.clear()
+    with engine_room.factory.begin() as session:
+        campaigns.resume(session, mailing_id, actor="Ada")
+    engine_room.sweep()  # what was refused before does not count again
+    states = engine_room.run(mailing_id)
+    assert states == {DeliveryState.ACCEPTED: 60, DeliveryState.REJECTED: 30}
+
+
+def test_refusals_of_one_domain_do_not_pause_it(engine_room: Engine, script: Script) -> None:
+    script.rules.append(Rule("dot", reply=b"550 5.7.1 blocked, see our policy"))
+    mailing_id = engine_room.launch(30)
+    engine_room.enrol(mailing_id)
+    engine_room.send(engine_room.dispatch())
+    engine_room.sweep()
+    assert engine_room.campaign(mailing_id).mailing.state is not MailingState.PAUSED
