@@ -1,0 +1,192 @@
+"""Pages: mailing lists and who is on them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import Response
+
+from email_campaign.audience import contacts, lists, subscriptions
+from email_campaign.audience.contacts import Contact, ContactDraft
+from email_campaign.audience.lists import MailingList
+from email_campaign.audience.search import contains
+from email_campaign.audience.subscriptions import AlreadyUnsubscribed, Source, Subscription, SubscriptionState
+from email_campaign.errors import Conflict, Invalid
+from email_campaign.web.admin import people
+from email_campaign.web.admin.listing import read_listing
+from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.formatting import count
+from email_campaign.web.forms import Form, FormDep
+from email_campaign.web.pages import redirect, refuse_form, render
+from email_campaign.web.paging import MAX_LIMIT, PageDep
+
+LIST = "admin/lists/list.html"
+NEW = "admin/lists/new.html"
+ONE = "admin/lists/mailing_list.html"
+EDIT = "admin/lists/edit.html"
+ADD = "admin/lists/add.html"
+REMOVE = "admin/lists/remove.html"
+HERE = "/admin/lists"
+
+router = APIRouter(prefix="/lists")
+
+
+@router.get("")
+def list_lists(request: Request, session: SessionDep, page: PageDep) -> Response:
+    """Lists in use with their numbers, the newest first."""
+    listing = read_listing(request, session, lists.live_lists(), [MailingList.id], page)
+    counts = lists.member_counts(session, [one.id for one in listing.items])
+    return render(request, LIST, listing=listing, counts=counts)
+
+
+@router.get("/new")
+def new_list(request: Request) -> Response:
+    """The form for a list."""
+    return render(request, NEW, values={}, errors={}, form_error="")
+
+
+@router.post("/new")
+def create_list(request: Request, session: SessionDep, form: FormDep, now: NowDep) -> Response:
+    """Make a list."""
+    try:
+        made = lists.create_list(session, form["name"], form["description"], now)
+    except (Invalid, Conflict) as error:
+        session.rollback()
+        return refuse_form(request, NEW, form, _on_name(error))
+    session.commit()
+    return redirect(request, f"{HERE}/{made.id}", f"The list “{made.name}” was made. Now put people on it.")
+
+
+@router.get("/{list_id}")
+def show_list(
+    request: Request,
+    session: SessionDep,
+    list_id: PathId,
+    page: PageDep,
+    q: Annotated[str, Query(max_length=320)] = "",
+    state: Annotated[str, Query(max_length=20)] = "",
+) -> Response:
+    """A list with its members, of one state or of all."""
+    one = lists.get_list(session, list_id)
+    chosen = SubscriptionState(state) if state in list(SubscriptionState) else None
+    listing = read_listing(
+        request, session, _members(list_id, chosen, q), [Subscription.contact_id], page, is_filtered=bool(q.strip())
+    )
+    found = session.scalars(select(Contact).where(Contact.id.in_([member.contact_id for member in listing.items])))
+    by_id = {contact.id: contact for contact in found}
+    suppressed = people.suppressions_of(session, list(by_id.values()))
+    rows = []
+    for member in listing.items:
+        contact = by_id[member.contact_id]
+        tone, word = people.standing(suppressed.get(contact.address_hash), [member.state])
+        rows.append({"member": member, "contact": contact, "tone": tone, "word": word})
+    return render(
+        request,
+        ONE,
+        list=one,
+        counts=lists.member_counts(session, [list_id])[list_id],
+        listing=listing,
+        rows=rows,
+        q=q.strip(),
+        state=chosen.value if chosen else "",
+    )
+
+
+@router.get("/{list_id}/edit")
+def edit_list(request: Request, session: SessionDep, list_id: PathId) -> Response:
+    """The form of a list, and its end."""
+    one = lists.get_live_list(session, list_id)
+    values = {"name": one.name, "description": one.description}
+    return render(request, EDIT, values=values, errors={}, form_error="", **_edited(session, one))
+
+
+@router.post("/{list_id}/edit")
+def change_list(request: Request, session: SessionDep, list_id: PathId, form: FormDep) -> Response:
+    """Rename a list, or describe it anew."""
+    try:
+        changed = lists.change_list(session, list_id, form["name"], form["description"])
+    except (Invalid, Conflict) as error:
+        session.rollback()
+        return refuse_form(
+            request, EDIT, form, _on_name(error), **_edited(session, lists.get_live_list(session, list_id))
+        )
+    session.commit()
+    return redirect(request, f"{HERE}/{list_id}", f"The list “{changed.name}” was saved.")
+
+
+@router.post("/{list_id}/archive")
+def archive_list(request: Request, session: SessionDep, list_id: PathId, now: NowDep) -> Response:
+    """Take a list out of use."""
+    archived = lists.archive_list(session, list_id, now)
+    session.commit()
+    return redirect(request, HERE, f"The list “{archived.name}” was archived. Its members and history are kept.")
+
+
+@router.get("/{list_id}/add")
+def new_member(request: Request, session: SessionDep, list_id: PathId) -> Response:
+    """The form for one member."""
+    one = lists.get_live_list(session, list_id)
+    return render(request, ADD, list=one, values={}, errors={}, form_error="")
+
+
+@router.post("/{list_id}/add")
+def add_member(
+    request: Request, session: SessionDep, settings: SettingsDep, list_id: PathId, form: FormDep, now: NowDep
+) -> Response:
+    """Put somebody on the list by address; who is no contact yet becomes one."""
+    one = lists.get_live_list(session, list_id)
+    state = SubscriptionState.PENDING if form["state"] == "pending" else SubscriptionState.CONFIRMED
+    try:
+        draft = ContactDraft(form["address"], form["name"] or None)
+        saved = contacts.save_contact(session, people.address_key(settings), draft, now)
+        subscriptions.subscribe(session, saved.contact.id, list_id, state, Source.HAND, form["detail"], now)
+    except (Invalid, AlreadyUnsubscribed) as error:
+        session.rollback()
+        problem = error if isinstance(error, Invalid) else Invalid.field("detail", error.message)
+        return refuse_form(request, ADD, form, problem, list=lists.get_live_list(session, list_id))
+    session.commit()
+    return redirect(request, f"{HERE}/{list_id}", f"{saved.contact.address} is on “{one.name}” now.")
+
+
+@router.post("/{list_id}/remove")
+def ask_to_remove(request: Request, session: SessionDep, list_id: PathId, form: FormDep) -> Response:
+    """Ask before the chosen members are unsubscribed."""
+    one, chosen = lists.get_list(session, list_id), _chosen(form)
+    if not chosen:
+        return redirect(request, f"{HERE}/{list_id}", "Nobody was selected; tick the boxes first.", "warning")
+    return render(request, REMOVE, list=one, chosen=chosen)
+
+
+@router.post("/{list_id}/remove/confirmed")
+def remove_members(request: Request, session: SessionDep, list_id: PathId, form: FormDep, now: NowDep) -> Response:
+    """Unsubscribe the chosen members, by hand."""
+    lists.get_list(session, list_id)
+    changed = sum(
+        subscriptions.unsubscribe(session, contact_id, [list_id], Source.HAND, "", now) for contact_id in _chosen(form)
+    )
+    session.commit()
+    were = "was" if changed == 1 else "were"
+    return redirect(request, f"{HERE}/{list_id}", f"{count(changed, 'member')} {were} unsubscribed.")
+
+
+def _members(list_id: int, state: SubscriptionState | None, term: str) -> Select[Subscription]:
+    members = subscriptions.members(list_id, state)
+    if not term.strip():
+        return members
+    people_found = contains(term.strip(), Contact.address, Contact.name)
+    return members.join(Contact, Contact.id == Subscription.contact_id).where(people_found)
+
+
+def _chosen(form: Form) -> list[int]:
+    """In the order of their ids, so that two who do this at once wait for each other and never in a ring."""
+    return sorted({int(text) for text in form.all("selected") if text.isdecimal() and len(text) < 19})[:MAX_LIMIT]
+
+
+def _edited(session: Session, one: MailingList) -> dict[str, Any]:
+    return {"list": one, "counts": lists.member_counts(session, [one.id])[one.id]}
+
+
+def _on_name(error: Invalid | Conflict) -> Invalid:
+    return error if isinstance(error, Invalid) else Invalid.field("name", error.message)
