@@ -108,6 +108,20 @@ def preview_source(source: Source, variables: Mapping[str, Any], settings: Setti
     return _compose(letterhead, recipient, settings, now)
 
 
+def read_mail(to: str, data: bytes) -> Preview:
+    """The mail of these bytes as its reader has it."""
+    parsed: EmailMessage = message_from_bytes(data, policy=SMTP)
+    plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
+    return Preview(
+        to=to,
+        subject=str(parsed["Subject"] or ""),
+        text=_content(plain) if plain else "",
+        html=_content(html) if html else None,
+        headers=[(name, str(value)) for name, value in parsed.items()],
+        source=data.decode("ascii", "replace"),
+    )
+
+
 def rehearse(factory: SessionFactory, campaign_id: int, settings: Settings) -> None:
     """Before a launch: try the campaign's words out on somebody of its audience, in a process that can be killed.
 
@@ -150,16 +164,7 @@ def _compose(letterhead: Letterhead, recipient: Mapping[str, Any], settings: Set
         message = compose(letterhead, derive_keys(settings), NO_POSITION, recipient, now)
     except RenderError as error:
         raise _explained(error) from error
-    parsed: EmailMessage = message_from_bytes(message.data, policy=SMTP)
-    plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
-    return Preview(
-        to=str(recipient["address"]),
-        subject=str(parsed["Subject"] or ""),
-        text=_content(plain) if plain else "",
-        html=_content(html) if html else None,
-        headers=[(name, str(value)) for name, value in parsed.items()],
-        source=message.data.decode("ascii", "replace"),
-    )
+    return read_mail(str(recipient["address"]), message.data)
 
 
 def _content(part: MIMEPart) -> str:

@@ -4,10 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import SMTP
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -17,27 +14,16 @@ from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.attempts import Attempt
 from email_campaign.delivery.compose import compose
 from email_campaign.delivery.orders import derive_keys, letterhead_of
-from email_campaign.delivery.preview import NO_POSITION
+from email_campaign.delivery.preview import NO_POSITION, Preview, read_mail
 from email_campaign.errors import Invalid, NotFound
 from email_campaign.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail as its reader has it, and its bytes as text. `html` is None where there is no such part."""
-
-    subject: str
-    text: str
-    html: str | None
-    headers: list[tuple[str, str]]
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """A copy composed again. `is_same`: these are the bytes that were sent; `why` says otherwise what is known."""
 
-    mail: Mail | None
+    mail: Preview | None
     is_same: bool
     why: str = ""
 
@@ -58,27 +44,16 @@ def rebuild(session: Session, attempt: Attempt, address: str | None, settings: S
         return Rebuilt(None, False, str(error))
     is_same = hashlib.sha256(message.data).digest() == attempt.message_sha256
     why = "" if is_same else "The hash differs from that of the bytes that were sent."
-    return Rebuilt(_read(message.data), is_same, why)
+    return Rebuilt(read_mail(address, message.data), is_same, why)
 
 
 def launched_mail(
     session: Session, mailing: Mailing, recipient: Mapping[str, Any], settings: Settings, now: datetime
-) -> Mail:
+) -> Preview:
     """What this recipient gets of a launched mailing: its frozen words. Raises NotFound, and Invalid (RenderError)."""
     version = session.get(ContentVersion, mailing.content_version_id) if mailing.content_version_id else None
     if version is None:
         raise NotFound("This campaign was not launched, so its words are not fixed yet.")
     letterhead = letterhead_of(session, mailing, version, settings.public_url)
-    return _read(compose(letterhead, derive_keys(settings), NO_POSITION, recipient, now).data)
-
-
-def _read(data: bytes) -> Mail:
-    parsed = cast("EmailMessage", message_from_bytes(data, policy=SMTP))
-    plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
-    return Mail(
-        subject=str(parsed["Subject"] or ""),
-        text=str(plain.get_content()) if plain else "",
-        html=str(html.get_content()) if html else None,
-        headers=[(name, str(value)) for name, value in parsed.items()],
-        source=data.decode("ascii", "replace"),
-    )
+    message = compose(letterhead, derive_keys(settings), NO_POSITION, recipient, now)
+    return read_mail(str(recipient["address"]), message.data)

@@ -13,6 +13,17 @@ from email_campaign.db import SessionFactory, make_engine
 from email_campaign.settings import Settings, get_settings
 from email_campaign.web import errors, idempotency
 from email_campaign.web.admin import accounts as admin_accounts
+from email_campaign.web.admin import campaign_actions, campaign_content, campaign_forms, campaign_log
+from email_campaign.web.admin import campaigns as admin_campaigns
+from email_campaign.web.admin import contacts as admin_contacts
+from email_campaign.web.admin import dashboard as admin_dashboard
+from email_campaign.web.admin import deliveries as admin_deliveries
+from email_campaign.web.admin import imports as admin_imports
+from email_campaign.web.admin import lists as admin_lists
+from email_campaign.web.admin import relay as admin_relay
+from email_campaign.web.admin import suppressions as admin_suppressions
+from email_campaign.web.admin import tasks as admin_tasks
+from email_campaign.web.admin import templates as admin_templates
 from email_campaign.web.api import accounts as api_accounts
 from email_campaign.web.api import campaigns as api_campaigns
 from email_campaign.web.api import contacts as api_contacts
@@ -50,7 +61,23 @@ API_ROUTERS: tuple[APIRouter, ...] = (
     api_tasks.router,
     api_accounts.router,
 )
-ADMIN_ROUTERS: tuple[APIRouter, ...] = (admin_accounts.router,)
+ADMIN_ROUTERS: tuple[APIRouter, ...] = (
+    admin_dashboard.router,
+    campaign_forms.router,  # its /new stands before /{campaign_id}
+    admin_campaigns.router,
+    campaign_content.router,
+    campaign_actions.router,
+    campaign_log.router,
+    admin_deliveries.router,
+    admin_templates.router,
+    admin_contacts.router,
+    admin_lists.router,
+    admin_imports.router,
+    admin_suppressions.router,
+    admin_relay.router,
+    admin_tasks.router,
+    admin_accounts.router,
+)
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     sign_in.router,

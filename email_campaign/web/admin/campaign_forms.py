@@ -1,0 +1,180 @@
+"""Pages: writing a campaign, with its mail beside the form as a real contact will have it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from email_campaign.address import BadAddress, normalise
+from email_campaign.audience.lists import MailingList, live_lists, member_counts
+from email_campaign.campaigns import campaigns
+from email_campaign.campaigns.campaigns import EDITABLE, Campaign, Draft, draft_of
+from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, UnknownPolicy
+from email_campaign.content.templates import Template, live_templates
+from email_campaign.delivery.preview import Preview, preview_campaign, recipient_of, sample_recipient
+from email_campaign.errors import Conflict, Invalid
+from email_campaign.settings import Settings
+from email_campaign.web.admin.campaign_content import find_contact
+from email_campaign.web.admin.campaigns import HERE
+from email_campaign.web.admin.fields import read_whole
+from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
+from email_campaign.web.errors import wants_json
+from email_campaign.web.forms import Form, FormDep
+from email_campaign.web.pages import mail_frame_response, redirect, refuse_form, render
+
+TEMPLATE = "admin/campaigns/edit.html"
+CHOICES_SHOWN = 500
+NO_TEMPLATE = Preview(
+    to="",
+    subject="Preview",
+    text="Choose a template: the mail is shown here.",
+    html='<p style="font-family: sans-serif; padding: 16px">Choose a template: the mail is shown here.</p>',
+    headers=[],
+    source="",
+)
+
+router = APIRouter(prefix="/campaigns")
+
+
+@router.get("/new")
+def new_campaign(
+    request: Request, session: SessionDep, settings: SettingsDep, template_id: str = "", list_ids: str = ""
+) -> Response:
+    """An empty form; a template or a list may be chosen beforehand."""
+    draft = Draft(name="", from_address=settings.mail_from)
+    values = _values(draft) | {"template_id": template_id, "list_ids": [list_ids] if list_ids else []}
+    return render(request, TEMPLATE, values=values, errors={}, form_error="", **_context(session, None))
+
+
+@router.post("/new")
+def create_campaign(request: Request, session: SessionDep, user: PageUser, form: FormDep) -> Response:
+    """Write a new draft."""
+    try:
+        made = campaigns.create(session, _read_draft(form), created_by=user.id, actor=user.name)
+    except Invalid as error:
+        session.rollback()
+        return refuse_form(request, TEMPLATE, form, error, **_context(session, None))
+    session.commit()
+    return redirect(request, f"{HERE}/{made.id}", f"“{made.name}” is saved as a draft.")
+
+
+@router.get("/{campaign_id}/edit")
+def edit_campaign(request: Request, session: SessionDep, campaign_id: PathId) -> Response:
+    """The form with what was written."""
+    campaign = campaigns.get(session, campaign_id)
+    if campaign.mailing.state not in EDITABLE:
+        raise Conflict(f"A campaign that is {campaign.mailing.state} cannot be changed; copy it to write a new one.")
+    values = _values(draft_of(campaign))
+    return render(request, TEMPLATE, values=values, errors={}, form_error="", **_context(session, campaign))
+
+
+@router.post("/{campaign_id}/edit")
+def change_campaign(request: Request, session: SessionDep, now: NowDep, form: FormDep, campaign_id: PathId) -> Response:
+    """Write a campaign anew that is not launched yet."""
+    try:
+        changed = campaigns.change(session, campaign_id, _read_draft(form), now=now)
+    except Invalid as error:
+        session.rollback()
+        return refuse_form(request, TEMPLATE, form, error, **_context(session, campaigns.get(session, campaign_id)))
+    session.commit()
+    return redirect(request, f"{HERE}/{campaign_id}", f"“{changed.name}” is saved.")
+
+
+@router.post("/preview")
+def preview(request: Request, session: SessionDep, settings: SettingsDep, now: NowDep, form: FormDep) -> Response:
+    """The mail that follows from a form that is not saved: JSON for the script, HTML for the frame."""
+    if not form["template_id"]:
+        seen = NO_TEMPLATE
+    else:
+        try:
+            seen = _preview(session, form, settings, now)
+        except Invalid as error:
+            # An error of what is being typed is no failed request: a browser would log each of those.
+            problems = [asdict(one) for one in error.problems] or [{"field": "", "message": error.message}]
+            if wants_json(request):
+                return JSONResponse({"subject": "", "text": "", "errors": problems})
+            return mail_frame_response("".join(f"<p>{escape(one['message'])}</p>" for one in problems))
+    if wants_json(request):
+        return JSONResponse({"subject": seen.subject, "text": seen.text})
+    return mail_frame_response(f"<pre>{escape(seen.text)}</pre>" if seen.html is None else seen.html)
+
+
+def _preview(session: Session, form: Form, settings: Settings, now: datetime) -> Preview:
+    """A campaign that is never added to the session is composed by the code that sends."""
+    list_ids = _ids(form.all("list_ids"))
+    try:
+        from_address = normalise(form["from_address"] or settings.mail_from)
+        reply_to = normalise(form["reply_to"]) if form["reply_to"] else ""
+    except BadAddress as error:
+        raise Invalid.field("from_address", str(error)) from error
+    mailing = Mailing(
+        id=_id(form["campaign_id"]) or 0,
+        kind=MailingKind.CAMPAIGN,
+        state=MailingState.DRAFT,
+        from_name=" ".join(form["from_name"].split()),
+        from_address=from_address,
+        reply_to=reply_to,
+        list_ids=list_ids,
+    )
+    campaign = Campaign(id=mailing.id, name=form["name"], template_id=_id(form["template_id"]), mailing=mailing)
+    if form["contact"]:
+        recipient = recipient_of(find_contact(session, form["contact"]))
+    else:
+        recipient = dict(sample_recipient(session, list_ids))
+    return preview_campaign(session, campaign, recipient, settings, now)
+
+
+def _context(session: Session, campaign: Campaign | None) -> dict[str, Any]:
+    lists = session.scalars(live_lists().order_by(MailingList.name).limit(CHOICES_SHOWN)).all()
+    members = member_counts(session, [one.id for one in lists])
+    templates = session.scalars(live_templates().order_by(Template.name).limit(CHOICES_SHOWN)).all()
+    return {
+        "campaign": campaign,
+        "templates": [(str(one.id), one.name) for one in templates],
+        "lists": [(str(one.id), one.name, members[one.id].confirmed) for one in lists],
+        "policies": list(UnknownPolicy),
+    }
+
+
+def _values(draft: Draft) -> dict[str, Any]:
+    return {
+        "name": draft.name,
+        "template_id": draft.template_id or "",
+        "list_ids": [str(list_id) for list_id in draft.list_ids],
+        "from_name": draft.from_name,
+        "from_address": draft.from_address,
+        "reply_to": draft.reply_to,
+        "limit_count": draft.limit_count,
+        "limit_seconds": draft.limit_seconds,
+        "unknown_policy": draft.unknown_policy.value,
+    }
+
+
+def _read_draft(form: Form) -> Draft:
+    """Raises Invalid for numbers that are none; everything else is checked where drafts are written."""
+    return Draft(
+        name=form["name"],
+        from_address=form["from_address"],
+        template_id=_id(form["template_id"]),
+        list_ids=_ids(form.all("list_ids")),
+        from_name=form["from_name"],
+        reply_to=form["reply_to"],
+        limit_count=read_whole(form, "limit_count", None),
+        limit_seconds=read_whole(form, "limit_seconds", 1),
+        unknown_policy=next((one for one in UnknownPolicy if one == form["unknown_policy"]), UnknownPolicy.HOLD),
+    )
+
+
+def _ids(texts: Sequence[str]) -> list[int]:
+    return [found for text in texts if (found := _id(text)) is not None]
+
+
+def _id(text: str) -> int | None:
+    """The id in a field; what cannot be one is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

@@ -1,0 +1,74 @@
+"""Pages: the dashboard: is everything all right?"""
+
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import Response
+
+from email_campaign.audience.contacts import Contact
+from email_campaign.campaigns.campaigns import Campaign
+from email_campaign.content.templates import Template
+from email_campaign.reports import dashboard
+from email_campaign.reports.dashboard import Need
+from email_campaign.web.admin import wording
+from email_campaign.web.admin.campaigns import HERE as CAMPAIGNS
+from email_campaign.web.admin.campaigns import doing
+from email_campaign.web.deps import NowDep, SessionDep
+from email_campaign.web.pages import render
+
+LIVE_SHOWN = 5
+"""So many campaigns are shown with numbers that move; a browser asks for each of them."""
+
+_KINDS = {
+    "relay_paused": ("rejected", "relay paused"),
+    "relay_down": ("rejected", "relay down"),
+    "no_worker": ("rejected", "no worker"),
+    "failed": ("rejected", "not launched"),
+    "missed": ("rejected", "overdue"),
+    "unknown": ("unknown", "unknown"),
+    "rejected": ("deferred", "rejected"),
+}
+"""Tone and word of each kind of need."""
+
+router = APIRouter()
+
+
+@router.get("")
+def show_dashboard(request: Request, session: SessionDep, now: NowDep) -> Response:
+    """What is sent now, what needs somebody, what is due, and the last days."""
+    seen = dashboard.dashboard(session, now)
+    points = [
+        {"label": f"{one.day.day} {one.day:%b}", "good": one.accepted, "bad": one.not_reached} for one in seen.days
+    ]
+    return render(
+        request,
+        "admin/dashboard/show.html",
+        sending=[(campaign, going, doing(campaign.mailing, going)) for campaign, going in seen.sending],
+        live_shown=LIVE_SHOWN,
+        needs=[(need, *_KINDS[need.kind], _where(need)) for need in seen.needs],
+        due=seen.due,
+        points=points,
+        sent=sum(one.accepted + one.not_reached for one in seen.days),
+        steps=_steps(session),
+        headline=wording.headline,
+        not_reached=wording.not_reached,
+    )
+
+
+def _where(need: Need) -> str:
+    """Where the need can be looked after."""
+    if need.campaign_id is None:
+        return "/admin/relay"
+    here = f"{CAMPAIGNS}/{need.campaign_id}"
+    return f"{here}/log?state={need.kind}" if need.kind in {"unknown", "rejected"} else here
+
+
+def _steps(session: Session) -> dict[str, Any]:
+    """Which of the three first steps are done; a new install shows them."""
+    return {
+        name: session.scalar(select(table.id).limit(1)) is not None
+        for name, table in (("contacts", Contact), ("template", Template), ("campaign", Campaign))
+    }

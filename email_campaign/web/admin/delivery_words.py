@@ -1,0 +1,106 @@
+"""What happened to one copy, in a sentence, and what was said about it, line by line."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from email_campaign.delivery.attempts import Attempt
+from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.delivery.replies import Phase
+from email_campaign.reports.progress import clock_time
+from email_campaign.reports.queries import Copy
+from email_campaign.web.admin.wording import reason_words
+from email_campaign.web.formatting import count, duration
+
+Attempts = Sequence[tuple[Attempt, str]]
+
+_ASKED = {
+    Phase.MAIL: "MAIL FROM:<{sender}>",
+    Phase.RCPT: "RCPT TO:<{recipient}>",
+    Phase.DATA: "DATA",
+    Phase.BODY: "(the mail, and a dot)",
+}
+"""What we said at the step that brought the verdict."""
+
+
+def sentence(copy: Copy, attempts: Attempts, now: datetime) -> str:
+    """What became of it. "Accepted" is all that a 250 says; nobody knows about a mailbox."""
+    row = copy.delivery
+    match DeliveryState(row.state):
+        case DeliveryState.PENDING:
+            return "Waiting for its turn." if not attempts else "Waiting to be tried again, which is its turn now."
+        case DeliveryState.SENDING:
+            return "On its way at this moment: the mail is being handed over, and its receipt is not here yet."
+        case DeliveryState.ACCEPTED:
+            return f"Accepted by {_relay(attempts)}{_when(attempts, now)} on {_ordinal(attempts)} try."
+        case DeliveryState.DEFERRED:
+            again = f" It is tried again at {clock_time(row.next_attempt_at, now)}." if row.next_attempt_at else ""
+            return f"Not taken yet after {count(len(attempts), 'try', 'tries')}: {reason_words(row.reason)}.{again}"
+        case DeliveryState.REJECTED if row.reason == "expired":
+            return f"Given up after {count(len(attempts), 'try', 'tries')}{_span(attempts)}: it was put off each time."
+        case DeliveryState.REJECTED:
+            return f"Rejected{_by(attempts)}{_when(attempts, now)}: {reason_words(row.reason)}."
+        case DeliveryState.UNKNOWN:
+            return (
+                "Nobody can say whether it arrived: the mail went out and no receipt came back "
+                f"({reason_words(row.reason)}). It is not sent again unless you ask for it."
+            )
+        case DeliveryState.SKIPPED:
+            return f"Not sent: {reason_words(row.reason)}."
+        case DeliveryState.CANCELLED:
+            return "Not sent: the campaign was cancelled before it went out."
+
+
+def conversation(copy: Copy, sender: str, attempts: Attempts) -> list[dict[str, Any]]:
+    """The step of each attempt that brought its verdict: what we said and what the relay said."""
+    lines: list[dict[str, Any]] = []
+    for attempt, relay in attempts:
+        took = (attempt.finished_at - attempt.started_at) / timedelta(seconds=1)
+        note = f"Try {attempt.number}{': ' + relay if relay else ''}, {took:.3f} s"
+        note += ", not counted against the recipient" if attempt.spared else ""
+        note += ", known only later" if attempt.late else ""
+        lines.append({"at": attempt.started_at, "who": "note", "text": note})
+        if (asked := _ASKED.get(Phase(attempt.phase))) is not None:
+            text = asked.format(sender=sender, recipient=copy.address or "(erased)")
+            lines.append({"at": attempt.started_at, "who": "we", "text": text})
+        answered = attempt.code is not None
+        tone = {"deferred": "deferred", "rejected": "rejected", "unknown": "rejected"}.get(attempt.verdict)
+        text = reply(attempt) if answered else f"{reply(attempt)} – {attempt.verdict}"
+        lines.append({"at": attempt.finished_at, "who": "relay" if answered else "note", "text": text, "tone": tone})
+    return lines
+
+
+def reply(attempt: Attempt) -> str:
+    """What the relay said, as it said it: `550 5.1.1 no such user`."""
+    codes = (str(attempt.code) if attempt.code else "", attempt.enhanced_code or "", attempt.reply)
+    return " ".join(filter(None, codes)) or "no answer"
+
+
+def _relay(attempts: Attempts) -> str:
+    """The relay's name; the only one there is from the start on is called just that."""
+    name = attempts[-1][1] if attempts else ""
+    return name if name not in {"", "relay"} else "the relay"
+
+
+def _by(attempts: Attempts) -> str:
+    """Nobody but we refuses what cannot be composed."""
+    return f" by {_relay(attempts)}" if attempts and attempts[-1][0].phase != Phase.RENDER else ""
+
+
+def _when(attempts: Attempts, now: datetime) -> str:
+    return f" at {clock_time(attempts[-1][0].finished_at, now)}" if attempts else ""
+
+
+def _ordinal(attempts: Attempts) -> str:
+    n = max(1, len(attempts))
+    if n == 1:
+        return "the first"
+    suffix = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"the {n}{suffix}"
+
+
+def _span(attempts: Attempts) -> str:
+    if len(attempts) < 2:
+        return ""
+    seconds = (attempts[-1][0].finished_at - attempts[0][0].started_at).total_seconds()
+    return f" in {duration(seconds)}"
