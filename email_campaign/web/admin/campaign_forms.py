@@ -21,7 +21,7 @@ from email_campaign.delivery.preview import Preview, preview_campaign, recipient
 from email_campaign.errors import Conflict, Invalid
 from email_campaign.settings import Settings
 from email_campaign.web.admin.campaign_content import find_contact
-from email_campaign.web.admin.campaigns import HERE
+from email_campaign.web.admin.campaigns import HERE, draft_context
 from email_campaign.web.admin.fields import read_whole
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.errors import wants_json
@@ -49,7 +49,7 @@ def new_campaign(
     """An empty form; a template or a list may be chosen beforehand."""
     draft = Draft(name="", from_address=settings.mail_from)
     values = _values(draft) | {"template_id": template_id, "list_ids": [list_ids] if list_ids else []}
-    return render(request, TEMPLATE, values=values, errors={}, form_error="", **_context(session, None))
+    return render(request, TEMPLATE, values=values, errors={}, form_error="", **_choices(session))
 
 
 @router.post("/new")
@@ -59,29 +59,35 @@ def create_campaign(request: Request, session: SessionDep, user: PageUser, form:
         made = campaigns.create(session, _read_draft(form), created_by=user.id, actor=user.name)
     except Invalid as error:
         session.rollback()
-        return refuse_form(request, TEMPLATE, form, error, **_context(session, None))
+        return refuse_form(request, TEMPLATE, form, error, **_choices(session))
     session.commit()
     return redirect(request, f"{HERE}/{made.id}", f"“{made.name}” is saved as a draft.")
 
 
 @router.get("/{campaign_id}/edit")
-def edit_campaign(request: Request, session: SessionDep, campaign_id: PathId) -> Response:
+def edit_campaign(
+    request: Request, session: SessionDep, settings: SettingsDep, now: NowDep, campaign_id: PathId
+) -> Response:
     """The form with what was written."""
     campaign = campaigns.get(session, campaign_id)
     if campaign.mailing.state not in EDITABLE:
         raise Conflict(f"A campaign that is {campaign.mailing.state} cannot be changed; copy it to write a new one.")
     values = _values(draft_of(campaign))
-    return render(request, TEMPLATE, values=values, errors={}, form_error="", **_context(session, campaign))
+    context = _context(session, settings, campaign, now)
+    return render(request, TEMPLATE, values=values, errors={}, form_error="", **context)
 
 
 @router.post("/{campaign_id}/edit")
-def change_campaign(request: Request, session: SessionDep, now: NowDep, form: FormDep, campaign_id: PathId) -> Response:
+def change_campaign(
+    request: Request, session: SessionDep, settings: SettingsDep, now: NowDep, form: FormDep, campaign_id: PathId
+) -> Response:
     """Write a campaign anew that is not launched yet."""
     try:
         changed = campaigns.change(session, campaign_id, _read_draft(form), now=now)
     except Invalid as error:
         session.rollback()
-        return refuse_form(request, TEMPLATE, form, error, **_context(session, campaigns.get(session, campaign_id)))
+        context = _context(session, settings, campaigns.get(session, campaign_id), now)
+        return refuse_form(request, TEMPLATE, form, error, **context)
     session.commit()
     return redirect(request, f"{HERE}/{campaign_id}", f"“{changed.name}” is saved.")
 
@@ -130,15 +136,20 @@ def _preview(session: Session, form: Form, settings: Settings, now: datetime) ->
     return preview_campaign(session, campaign, recipient, settings, now)
 
 
-def _context(session: Session, campaign: Campaign | None) -> dict[str, Any]:
+def _context(session: Session, settings: Settings, campaign: Campaign, now: datetime) -> dict[str, Any]:
+    """The choices, and beside them whether the campaign is ready as it is saved."""
+    saved = draft_context(session, settings, campaign, now, "")
+    return saved | _choices(session) | {"campaign": campaign, "saved_lists": saved["lists"]}
+
+
+def _choices(session: Session) -> dict[str, Any]:
     lists = session.scalars(live_lists().order_by(MailingList.name).limit(CHOICES_SHOWN)).all()
     members = member_counts(session, [one.id for one in lists])
     templates = session.scalars(live_templates().order_by(Template.name).limit(CHOICES_SHOWN)).all()
     return {
-        "campaign": campaign,
+        "campaign": None,
         "templates": [(str(one.id), one.name) for one in templates],
         "lists": [(str(one.id), one.name, members[one.id].confirmed) for one in lists],
-        "policies": list(UnknownPolicy),
     }
 
 

@@ -123,7 +123,7 @@ def draft_context(
         "preview": preview,
         "preview_problem": problem,
         "contact": contact,
-        "events": wording.tell(_events(session, campaign.id), now),
+        "events": wording.tell(_events(session, campaign.id)),
         "now": now,
         "relay_name": f"{settings.smtp_host}:{settings.smtp_port}",
     }
@@ -139,12 +139,12 @@ def launched_context(session: Session, campaign: Campaign, now: datetime) -> dic
         "headline": wording.headline(mailing.state, going),
         "doing": doing(mailing, going),
         "not_reached": wording.not_reached,
-        "reasons": wording.missed(going.counts, queries.reasons_of(session, campaign.id)),
+        "reasons": wording.missed_by_reason(going.counts, queries.reasons_of(session, campaign.id)),
         "missed_words": wording.missed_words,
         "lists": list_names(session, mailing),
         "relay": session.get_one(Relay, mailing.relay_id),
         "version": session.get(ContentVersion, mailing.content_version_id),
-        "events": wording.tell(_events(session, campaign.id), now),
+        "events": wording.tell(_events(session, campaign.id)),
         "is_live": is_going(mailing),
     }
 
@@ -153,7 +153,8 @@ def doing(mailing: Mailing, going: Progress) -> str:
     """What happens at this moment, in a sentence: why nothing goes out, or that it does."""
     if going.why_waiting:
         return going.why_waiting
-    return "Mail is going out." if mailing.state is MailingState.SENDING else ""
+    going_on = {MailingState.SENDING: "Mail is going out.", MailingState.CANCELLED: "What is left is being cancelled."}
+    return going_on.get(mailing.state, "")
 
 
 def is_going(mailing: Mailing) -> bool:

@@ -33,9 +33,7 @@ router = APIRouter(prefix="/deliveries/{delivery_id}")
 
 
 @router.get("")
-def show_delivery(
-    request: Request, session: SessionDep, settings: SettingsDep, now: NowDep, delivery_id: str
-) -> Response:
+def show_delivery(request: Request, session: SessionDep, settings: SettingsDep, delivery_id: str) -> Response:
     """What happened to this copy?"""
     mailing_id, position = queries.parse_delivery_id(delivery_id)
     copy = queries.get_delivery(session, mailing_id, position)
@@ -49,7 +47,7 @@ def show_delivery(
         mailing=mailing,
         campaign=session.get(Campaign, mailing.campaign_id or mailing.id),
         attempts=attempts,
-        sentence=delivery_words.sentence(copy, attempts, now),
+        sentence=delivery_words.sentence(copy, attempts),
         last_reply=delivery_words.reply(attempts[-1][0]) if attempts else "",
         lines=delivery_words.conversation(copy, mailing.from_address, attempts),
         message_id=derive_message_id(keys.message_id, mailing_id, position, mailing.from_address),

@@ -1,15 +1,16 @@
 """What happened to one copy, in a sentence, and what was said about it, line by line."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from markupsafe import Markup
+
 from email_campaign.delivery.attempts import Attempt
-from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.delivery.deliveries import Delivery, DeliveryState
 from email_campaign.delivery.replies import Phase
-from email_campaign.reports.progress import clock_time
 from email_campaign.reports.queries import Copy
-from email_campaign.web.admin.wording import reason_words
+from email_campaign.web.admin.wording import reason_words, time_words
 from email_campaign.web.formatting import count, duration
 
 Attempts = Sequence[tuple[Attempt, str]]
@@ -23,7 +24,7 @@ _ASKED = {
 """What we said at the step that brought the verdict."""
 
 
-def sentence(copy: Copy, attempts: Attempts, now: datetime) -> str:
+def sentence(copy: Copy, attempts: Attempts) -> Markup | str:
     """What became of it. "Accepted" is all that a 250 says; nobody knows about a mailbox."""
     row = copy.delivery
     match DeliveryState(row.state):
@@ -32,19 +33,19 @@ def sentence(copy: Copy, attempts: Attempts, now: datetime) -> str:
         case DeliveryState.SENDING:
             return "On its way at this moment: the mail is being handed over, and its receipt is not here yet."
         case DeliveryState.ACCEPTED:
-            return f"Accepted by {_relay(attempts)}{_when(attempts, now)} on {_ordinal(attempts)} try."
+            words = Markup("Accepted by {}{} on {} try.")
+            return words.format(_relay(attempts), _when(attempts), _ordinal(attempts))
         case DeliveryState.DEFERRED:
-            again = f" It is tried again at {clock_time(row.next_attempt_at, now)}." if row.next_attempt_at else ""
-            return f"Not taken yet after {count(len(attempts), 'try', 'tries')}: {reason_words(row.reason)}.{again}"
+            words = Markup("Not taken yet after {}: {}.{}")
+            return words.format(count(len(attempts), "try", "tries"), reason_words(row.reason), _again(row))
         case DeliveryState.REJECTED if row.reason == "expired":
             return f"Given up after {count(len(attempts), 'try', 'tries')}{_span(attempts)}: it was put off each time."
         case DeliveryState.REJECTED:
-            return f"Rejected{_by(attempts)}{_when(attempts, now)}: {reason_words(row.reason)}."
+            words = Markup("Rejected{}{}: {}.")
+            return words.format(_by(attempts), _when(attempts), reason_words(row.reason))
         case DeliveryState.UNKNOWN:
-            return (
-                "Nobody can say whether it arrived: the mail went out and no receipt came back "
-                f"({reason_words(row.reason)}). It is not sent again unless you ask for it."
-            )
+            words = Markup("Nobody can say whether it arrived: the mail went out and no receipt came back ({}).{}")
+            return words.format(reason_words(row.reason), _again(row) or " It is not sent again unless you ask for it.")
         case DeliveryState.SKIPPED:
             return f"Not sent: {reason_words(row.reason)}."
         case DeliveryState.CANCELLED:
@@ -87,8 +88,14 @@ def _by(attempts: Attempts) -> str:
     return f" by {_relay(attempts)}" if attempts and attempts[-1][0].phase != Phase.RENDER else ""
 
 
-def _when(attempts: Attempts, now: datetime) -> str:
-    return f" at {clock_time(attempts[-1][0].finished_at, now)}" if attempts else ""
+def _when(attempts: Attempts) -> Markup:
+    return Markup(" at {}").format(time_words(attempts[-1][0].finished_at, seconds=True)) if attempts else Markup()
+
+
+def _again(row: Delivery) -> Markup:
+    if row.next_attempt_at is None:
+        return Markup()
+    return Markup(" It is tried again at {}.").format(time_words(row.next_attempt_at, seconds=True))
 
 
 def _ordinal(attempts: Attempts) -> str:

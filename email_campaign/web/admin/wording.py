@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from email_campaign.campaigns.mailings import MailingEvent, MailingState
 from email_campaign.delivery.deliveries import TROUBLE, DeliveryState
-from email_campaign.reports.progress import Progress, clock_time
+from email_campaign.reports.progress import Progress
 from email_campaign.reports.queries import Reason
-from email_campaign.web.formatting import count, number
+from email_campaign.web.formatting import count, machine_time, moment, number
 
 REASONS: Mapping[str, str] = {
     "auth": "the relay refuses our credentials",
@@ -46,6 +46,13 @@ REASONS: Mapping[str, str] = {
 UNTOLD = "without a reason"
 
 
+def time_words(at: datetime, *, seconds: bool = False) -> Markup:
+    """A time within a sentence: in UTC, or by the script in the viewer's zone."""
+    precision = "seconds" if seconds else "minutes"
+    words = Markup('<time datetime="{}" data-time="{}">{}</time>')
+    return words.format(machine_time(at), precision, moment(at, seconds=seconds))
+
+
 def reason_words(reason: str | None) -> str:
     """A reason in words; one that is not known here reads as it is stored."""
     return REASONS.get(reason, reason.replace("_", " ")) if reason else UNTOLD
@@ -57,7 +64,7 @@ def not_reached(counts: Mapping[DeliveryState, int]) -> int:
     return sum(counts.get(state, 0) for state in missed)
 
 
-def missed(counts: Mapping[DeliveryState, int], reasons: Sequence[Reason]) -> list[Reason]:
+def missed_by_reason(counts: Mapping[DeliveryState, int], reasons: Sequence[Reason]) -> list[Reason]:
     """The reasons with what the counters know beyond them, so that they add up to the bar above them."""
     rows = list(reasons)
     for state in TROUBLE:
@@ -86,7 +93,9 @@ def headline(state: MailingState, going: Progress) -> str:
             )
         return f"Finished: {shares} accepted, {missed}."
     if state is MailingState.CANCELLED:
-        return f"Cancelled: {shares} accepted before, {missed or 'nobody missed'}."
+        if not going.is_enrolled:
+            return f"Cancelled: {number(accepted)} accepted before; the rest is being counted."
+        return f"Cancelled: {shares} accepted before{', ' + missed if missed else ''}."
     if not going.is_enrolled:
         return f"{number(accepted)} accepted; the audience is being counted, {number(audience)} so far."
     waiting = going.counts[DeliveryState.PENDING] + going.counts[DeliveryState.DEFERRED]
@@ -95,12 +104,12 @@ def headline(state: MailingState, going: Progress) -> str:
     return f"{paused}{shares} accepted{still}{', ' + missed if missed else ''}."
 
 
-def tell(events: Sequence[MailingEvent], now: datetime) -> list[dict[str, Any]]:
+def tell(events: Sequence[MailingEvent]) -> list[dict[str, Any]]:
     """Events of a mailing, newest first, as the timeline part shows them."""
     told = []
     for place, event in enumerate(events):
         before = next((e.kind for e in events[place + 1 :] if e.kind in _STATES), None)
-        what, why, tone = _event_words(event, before, now)
+        what, why, tone = _event_words(event, before)
         machine = event.actor == "system" and event.kind not in {"finished", "reopened", "paused"}
         who = "" if event.actor in {"system", "schedule"} else event.actor
         told.append({"at": event.at, "who": who, "what": what, "why": why, "tone": tone, "machine": machine})
@@ -117,7 +126,7 @@ def _missed_words(counts: Mapping[DeliveryState, int]) -> str:
     return ", ".join(words + ([f"{number(unknown)} unknown"] if unknown else []))
 
 
-def _event_words(event: MailingEvent, before: str | None, now: datetime) -> tuple[str | Markup, str, str]:
+def _event_words(event: MailingEvent, before: str | None) -> tuple[str | Markup, str, str]:
     """What happened, why, and in which tone."""
     by_machine = event.actor in {"system", "schedule"}
     if event.kind == "sending":
@@ -127,7 +136,7 @@ def _event_words(event: MailingEvent, before: str | None, now: datetime) -> tupl
             return "Sending goes on." if by_machine else "resumed it.", "", "sending"
         return "Launched as scheduled." if by_machine else "launched it.", "", "sending"
     if event.kind == "scheduled":
-        return f"scheduled it for {_clock(event.detail, now)}.", "", "sending"
+        return Markup("scheduled it for {}.").format(time_words(datetime.fromisoformat(event.detail))), "", "sending"
     if event.kind == "enrolled":
         return f"The audience is complete: {count(int(event.detail or 0), 'copy', 'copies')}.", "", ""
     if event.kind == "test":
@@ -136,13 +145,6 @@ def _event_words(event: MailingEvent, before: str | None, now: datetime) -> tupl
     plain, tone = _PLAIN.get(event.kind, (f"{event.kind}.", ""))
     spoken = _BY_MACHINE.get(event.kind, plain) if by_machine else plain
     return spoken, event.detail, tone
-
-
-def _clock(text: str, now: datetime) -> str:
-    try:
-        return clock_time(datetime.fromisoformat(text), now)
-    except ValueError:
-        return text
 
 
 _PLAIN = {
