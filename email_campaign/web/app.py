@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy.orm import sessionmaker
 from starlette.middleware import Middleware
 
-from email_campaign import log
+from email_campaign import __version__, log
 from email_campaign.db import SessionFactory, make_engine
 from email_campaign.settings import Settings, get_settings
 from email_campaign.web import errors, idempotency
@@ -91,7 +90,7 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
     settings = settings or get_settings()
     app = DescribedApp(
         title="E-mail campaigns",
-        version=version("email-campaign"),
+        version=__version__,
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
