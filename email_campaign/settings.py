@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     data_dir: Path | None = Field(None, description="where embedded data live; chosen by `run` when unset")
     postgres_bin_dir: Path | None = Field(None, description="look for postgres and initdb here first")
     send_processes: int = Field(0, description="0: one per core")
+    demo: bool = Field(True, description="whether the first `run` plays the demo")
 
     @field_validator("database_url")
     @classmethod

@@ -18,12 +18,15 @@ from email_campaign.db import SessionFactory, make_engine
 from email_campaign.errors import DomainError, NotFound
 from email_campaign.local import places, runfile, status
 from email_campaign.local.administrator import create_administrator, generate_password
+from email_campaign.local.demo import beside
+from email_campaign.local.demo.client import DemoFailed
 from email_campaign.local.migrate import migrate
 from email_campaign.local.ports import PortsUnavailable
 from email_campaign.local.programs import StartFailed
 from email_campaign.local.reset import reset
 from email_campaign.local.run import run
 from email_campaign.local.runfile import AlreadyRunning
+from email_campaign.local.terminal import Terminal
 from email_campaign.settings import Settings, get_settings
 
 NOT_RUNNING = 3
@@ -37,7 +40,7 @@ def main() -> None:
     command: Callable[[argparse.Namespace, Settings], int] = arguments.command
     try:
         sys.exit(command(arguments, get_settings()))
-    except (DomainError, BadAddress, PortsUnavailable, AlreadyRunning) as error:
+    except (DomainError, BadAddress, PortsUnavailable, AlreadyRunning, DemoFailed) as error:
         sys.exit(str(error))
     except StartFailed as failure:
         sys.exit(f"{failure}\n\n{failure.log_tail}" if failure.log_tail else str(failure))
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     token = add("create-token", _create_token, "create an API token; it is shown once")
     token.add_argument("address", help="the user whose token it is")
     token.add_argument("name", help="what it is for, so that you recognise it later")
+    add("demo", _demo, "play the demo again on the running service: 1,000 letters to our inbox")
     add("reset", _reset, "delete the data of the embedded services, after asking")
     return parser
 
@@ -101,6 +105,14 @@ def _create_token(arguments: argparse.Namespace, settings: Settings) -> int:
             raise NotFound(f"There is no user {arguments.address}: create one with `email-campaign create-admin`.")
         _, shown = create_token(session, user_id=user_id, name=arguments.name, now=utc_now())
     print(shown)
+    return 0
+
+
+def _demo(_: argparse.Namespace, settings: Settings) -> int:
+    running = runfile.find(places.data_dir(settings))
+    if not running:
+        raise DemoFailed("The demo plays on a running service; start it with `make run` first.")
+    beside.play_on(running.addresses, _with_database(settings), Terminal(sys.stdout))
     return 0
 
 

@@ -54,7 +54,7 @@ def make(settings: Settings, data_dir: Path) -> Plan:
     if relay_is_inbox:
         update |= {"smtp_host": settings.inbox_host, "smtp_port": chosen["smtp"]}
     if "public_url" not in settings.model_fields_set:
-        update["public_url"] = f"http://{_reachable(settings.web_host)}:{chosen['web']}"
+        update["public_url"] = f"http://{reachable_host(settings.web_host)}:{chosen['web']}"
     moved = tuple(
         f"Port {wish.port} is taken, so {wish.what} got {chosen[name]}."
         for name, wish in wishes.items()
@@ -66,13 +66,19 @@ def make(settings: Settings, data_dir: Path) -> Plan:
 def addresses(settings: Settings) -> dict[str, str]:
     """Where everything is reached from this machine, by name."""
     return {
-        "pages": f"http://{_reachable(settings.web_host)}:{settings.web_port}",
-        "inbox": f"http://{_reachable(settings.inbox_host)}:{settings.inbox_http_port}",
-        "smtp": f"{_reachable(settings.inbox_host)}:{settings.inbox_smtp_port}",
+        "pages": f"http://{reachable_host(settings.web_host)}:{settings.web_port}",
+        "inbox": f"http://{reachable_host(settings.inbox_host)}:{settings.inbox_http_port}",
+        "smtp": f"{reachable_host(settings.inbox_host)}:{settings.inbox_smtp_port}",
         "relay": f"{settings.smtp_host}:{settings.smtp_port}",
         "database": settings.database_url,
         "redis": settings.redis_url,
     }
+
+
+def reachable_host(host: str) -> str:
+    """The host under which this machine itself reaches a server that listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 – compared, not bound
+    return f"[{host}]" if ":" in host else host
 
 
 def _wishes(settings: Settings) -> dict[str, ports.Wish]:
@@ -97,9 +103,3 @@ def _wish(settings: Settings, what: str, field: str, host: str) -> ports.Wish:
         setting=field.upper(),
         is_by_hand=field in settings.model_fields_set,
     )
-
-
-def _reachable(host: str) -> str:
-    """The host under which this machine itself reaches a server that listens there."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 – compared, not bound
-    return f"[{host}]" if ":" in host else host

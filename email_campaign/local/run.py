@@ -1,7 +1,7 @@
 """`make run`: everything up, watched, and down again."""
 
-import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +13,12 @@ from email_campaign.db import make_engine
 from email_campaign.local import places, plan, reachable, runfile
 from email_campaign.local.administrator import NewAdministrator, ensure_administrator
 from email_campaign.local.children import children
+from email_campaign.local.demo import beside
 from email_campaign.local.migrate import migrate
 from email_campaign.local.plan import Plan
 from email_campaign.local.programs import Lifeline
 from email_campaign.local.supervisor import Supervisor
+from email_campaign.local.terminal import Terminal
 from email_campaign.settings import Settings
 
 
@@ -27,6 +29,8 @@ def run(settings: Settings) -> None:
     """
     began = time.monotonic()
     data_dir = places.data_dir(settings)
+    terminal = Terminal(sys.stdout)
+    say = terminal.say
     with runfile.claim(data_dir, say) as lock:
         planned = plan.make(settings, data_dir)
         for line in planned.moved:
@@ -38,19 +42,14 @@ def run(settings: Settings) -> None:
                 administrator = _come_up(supervisor, planned, data_dir)
                 publish = _publisher(supervisor, planned)
                 publish()
-                _tell(planned, administrator, time.monotonic() - began)
-                supervisor.watch(publish)
+                _tell(say, planned, administrator, time.monotonic() - began)
+                with beside.playing(planned.settings, terminal):
+                    supervisor.watch(publish)
             except KeyboardInterrupt:
                 say("\nStopping; what is in hand is finished or given back.")
             finally:
                 supervisor.stop()
     say("Stopped. The data stay.")
-
-
-def say(line: str) -> None:
-    """Print a line, if there still is a terminal to print it on."""
-    with contextlib.suppress(OSError):
-        print(line, flush=True)
 
 
 def _come_up(supervisor: Supervisor, planned: Plan, data_dir: Path) -> NewAdministrator | None:
@@ -85,7 +84,7 @@ def _publisher(supervisor: Supervisor, planned: Plan) -> Callable[[], None]:
     return publish
 
 
-def _tell(planned: Plan, administrator: NewAdministrator | None, seconds: float) -> None:
+def _tell(say: Callable[[str], None], planned: Plan, administrator: NewAdministrator | None, seconds: float) -> None:
     where = plan.addresses(planned.settings)
     lines = [
         "",
