@@ -67,8 +67,8 @@ def add_contact(request: Request, session: SessionDep, settings: SettingsDep, fo
         draft = ContactDraft(form["address"], form["name"] or None, read_lines(form.raw("attributes")))
         saved = contacts.save_contact(session, people.address_key(settings), draft, now)
         _put_on_lists(session, saved.contact, form, now)
-    except AlreadyUnsubscribed as error:
-        return _refuse_new(request, session, form, Invalid.field("detail", error.message))
+    except AlreadyUnsubscribed:
+        return _refuse_new(request, session, form, Invalid.field("detail", people.LEFT_THE_LIST))
     except Invalid as error:
         return _refuse_new(request, session, form, on_field(error))
     session.commit()
@@ -104,8 +104,8 @@ def subscribe(request: Request, session: SessionDep, contact_id: PathId, form: F
             raise Invalid.field("list_id", "Choose a list.")
         wanted = lists.get_live_list(session, int(form["list_id"]))
         subscriptions.subscribe(session, contact.id, wanted.id, _state(form), Source.HAND, form["detail"], now)
-    except AlreadyUnsubscribed as error:
-        problem = Invalid.field("detail", error.message)
+    except AlreadyUnsubscribed:
+        problem = Invalid.field("detail", people.LEFT_THE_LIST)
         return _refuse(request, session, contact_id, form, problem, refused="list")
     except Invalid as error:
         return _refuse(request, session, contact_id, form, error, refused="list")

@@ -16,6 +16,8 @@ COUNTED = 1_000_000
 """Rows are counted up to here (some 60 ms by an index); beyond it the page says "more than"."""
 COUNTED_FILTERED = 20_000
 """What a search finds is counted up to here only: each row must be read for it."""
+PLACED = 100_000
+"""The place of a page among the rows is counted up to here; further down only their number is said."""
 
 T = TypeVar("T")
 
@@ -41,23 +43,27 @@ def read_listing(
     *,
     is_filtered: bool = False,
     ascending: bool = False,
+    known: int | None = None,
 ) -> Listing[T]:
-    """The page of `read_page` with what stands around it: its place in words and the addresses of its neighbours."""
+    """The page of `read_page` with what stands around it: its place in words and the addresses of its neighbours.
+
+    `known` is how many rows match, where the caller has counted them already.
+    """
     rows = read_page(session, statement, keys, page, ascending=ascending)
     most = COUNTED_FILTERED if is_filtered else COUNTED
-    matching = len(rows.items)
-    if rows.next or rows.previous:
+    matching = known if known is not None else len(rows.items)
+    if known is None and (rows.next or rows.previous):
         matching = _count(session, statement, keys, most)
-    words = number(matching) if matching <= most else f"more than {number(most)}"
+    words = number(matching) if known is not None or matching <= most else f"more than {number(most)}"
     before = 0
     if rows.previous:
-        before = _count(session, statement.where(_before(rows.items[0], keys, ascending=ascending)), keys, most)
+        before = _count(session, statement.where(_before(rows.items[0], keys, ascending=ascending)), keys, PLACED)
     position = f"{number(before + 1)}–{number(before + len(rows.items))} of {words}" if rows.items else ""
     return Listing(
         items=rows.items,
         matching=matching,
         matching_words=words,
-        position=position if before <= most else f"{number(len(rows.items))} of {words}",
+        position=position if before <= PLACED else f"{number(len(rows.items))} of {words}",
         newer_url=_url(request, rows.previous),
         older_url=_url(request, rows.next),
     )

@@ -1,5 +1,6 @@
 """Pages: mailing lists and who is on them."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -71,8 +72,17 @@ def show_list(
     """A list with its members, of one state or of all."""
     one = lists.get_list(session, list_id)
     chosen = SubscriptionState(state) if state in list(SubscriptionState) else None
+    counts = lists.member_counts(session, [list_id])[list_id]
+    by_state = asdict(counts)
+    known = by_state[chosen] if chosen else sum(by_state.values())
     listing = read_listing(
-        request, session, _members(list_id, chosen, q), [Subscription.contact_id], page, is_filtered=bool(q.strip())
+        request,
+        session,
+        _members(list_id, chosen, q),
+        [Subscription.contact_id],
+        page,
+        is_filtered=bool(q.strip()),
+        known=None if q.strip() else known,
     )
     found = session.scalars(select(Contact).where(Contact.id.in_([member.contact_id for member in listing.items])))
     by_id = {contact.id: contact for contact in found}
@@ -86,7 +96,7 @@ def show_list(
         request,
         ONE,
         list=one,
-        counts=lists.member_counts(session, [list_id])[list_id],
+        counts=counts,
         listing=listing,
         rows=rows,
         q=q.strip(),
@@ -144,7 +154,7 @@ def add_member(
         subscriptions.subscribe(session, saved.contact.id, list_id, state, Source.HAND, form["detail"], now)
     except (Invalid, AlreadyUnsubscribed) as error:
         session.rollback()
-        problem = error if isinstance(error, Invalid) else Invalid.field("detail", error.message)
+        problem = error if isinstance(error, Invalid) else Invalid.field("detail", people.LEFT_THE_LIST)
         return refuse_form(request, ADD, form, problem, list=lists.get_live_list(session, list_id))
     session.commit()
     return redirect(request, f"{HERE}/{list_id}", f"{saved.contact.address} is on “{one.name}” now.")

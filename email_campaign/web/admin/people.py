@@ -32,6 +32,10 @@ SOURCES: Mapping[str, str] = {
     Source.API: "by the API",
     Source.IMPORT: "by an import",
 }
+LEFT_THE_LIST = (
+    "This person unsubscribed from the list. Only they can come back by themselves; to put them back by hand, "
+    "write here why."
+)
 SUBSCRIPTION_TONES: Mapping[SubscriptionState, str] = {
     SubscriptionState.PENDING: "pending",
     SubscriptionState.CONFIRMED: "accepted",

@@ -87,7 +87,8 @@ function showErrors(form, view, errors) {
   box.replaceChildren(...errors.map(({ field, line, message }) => {
     const paragraph = document.createElement("p");
     const where = [field && (form.elements[field]?.labels?.[0]?.firstChild?.textContent.trim() || field), line && `line ${line}`].filter(Boolean).join(", ");
-    paragraph.textContent = where ? `${where}: ${message}` : message;
+    const said = line ? message.replace(/^Line \d+: /, "") : message; // its line stands before it already
+    paragraph.textContent = where ? `${where}: ${said}` : said;
     return paragraph;
   }));
 }

@@ -1,0 +1,102 @@
+"""The page of the relay: can we send, and how fast?"""
+
+import re
+from datetime import timedelta
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from email_campaign import queue
+from email_campaign.accounts.users import Role, User
+from email_campaign.clock import utc_now
+from email_campaign.db import SessionFactory
+from email_campaign.delivery.relays import Relay, RelayState
+from tests.factories import make_worker
+
+HERE = "/admin/relay"
+
+Nudges = list[tuple[object, ...]]
+
+
+def test_without_a_worker_it_says_that_nothing_goes_out(signed_in: TestClient) -> None:
+    page = signed_in.get(HERE).text
+    assert "No send worker is running" in page
+    assert "cannot send" in page
+
+
+def test_the_page_tells_where_how_fast_and_by_whom(signed_in: TestClient, session_factory: SessionFactory) -> None:
+    with session_factory.begin() as session:
+        make_worker(session, rate_per_second=812.4, connection_count=24)
+        session.get_one(Relay, 1).last_success_at = utc_now()
+    page = signed_in.get(HERE).text
+    assert "It took the last mail that we handed over." in page
+    assert "812.4" in page
+    live = signed_in.get(f"{HERE}/live").json()
+    assert (live["workers"], live["connections"]) == (1, 24)
+    assert live["headline"].startswith("Ready.")
+
+
+def test_trouble_is_told_with_the_next_try(signed_in: TestClient, session_factory: SessionFactory) -> None:
+    with session_factory.begin() as session:
+        make_worker(session)
+        relay = session.get_one(Relay, 1)
+        relay.failure_count, relay.last_error = 3, "connection refused <x>"
+        relay.last_error_at, relay.retry_at = utc_now(), utc_now() + timedelta(minutes=1)
+    page = signed_in.get(HERE).text
+    assert "The relay cannot be used: connection refused &lt;x&gt;. It is tried again at" in page
+    assert "Failures in a row" in page
+
+
+def test_the_limit_is_changed_and_the_workers_are_told(
+    signed_in: TestClient, session_factory: SessionFactory, nudges: Nudges
+) -> None:
+    assert signed_in.post(f"{HERE}/limit", data={"limit_count": "6,000", "limit_seconds": "60"}).status_code == 303
+    assert nudges == [(queue.DISPATCH,)]
+    with session_factory() as session:
+        relay = session.get_one(Relay, 1)
+        assert (relay.limit_count, relay.limit_seconds) == (6000, 60)
+    assert signed_in.post(f"{HERE}/limit", data={"limit_count": "", "limit_seconds": "1"}).status_code == 303
+    with session_factory() as session:
+        assert session.get_one(Relay, 1).limit_count is None
+
+
+def test_a_wrong_limit_stays_typed_beside_its_error(signed_in: TestClient, nudges: Nudges) -> None:
+    for typed, field in (
+        ({"limit_count": "0", "limit_seconds": "77"}, "limit_count"),
+        ({"limit_seconds": "x"}, "limit_seconds"),
+    ):
+        answer = signed_in.post(f"{HERE}/limit", data=typed)
+        assert answer.status_code == 422
+        assert re.findall(r'id="f-(\w+)-error"', answer.text) == [field]
+        assert f'value="{typed["limit_seconds"]}"' in answer.text
+    assert not nudges
+
+
+def test_pause_tells_its_reason_and_resume_goes_on(
+    signed_in: TestClient, session_factory: SessionFactory, nudges: Nudges
+) -> None:
+    assert signed_in.post(f"{HERE}/pause", data={"reason": "new provider"}).status_code == 303
+    assert "Paused by Ada: new provider." in signed_in.get(HERE).text
+    assert signed_in.post(f"{HERE}/resume").status_code == 303
+    assert nudges == [(queue.DISPATCH,)]
+    with session_factory() as session:
+        assert session.get_one(Relay, 1).state is RelayState.ACTIVE
+
+
+def test_members_look_and_do_not_touch(signed_in: TestClient, session_factory: SessionFactory, user: User) -> None:
+    with session_factory.begin() as session:
+        session.get_one(User, user.id).role = Role.MEMBER
+    page = signed_in.get(HERE)
+    assert page.status_code == 200
+    assert "/admin/relay/pause" not in page.text
+    for action in ("limit", "pause", "resume", "test"):
+        assert signed_in.post(f"{HERE}/{action}").status_code == 403
+
+
+def test_the_password_is_never_shown(app: FastAPI, signed_in: TestClient) -> None:
+    secret = "hunter2-never-shown"
+    told = {"smtp_username": "shop", "smtp_password": secret}
+    app.state.settings = type(app.state.settings)(_env_file=None, **app.state.settings.model_dump() | told)
+    page = signed_in.get(HERE).text
+    assert "shop" in page
+    assert secret not in page
