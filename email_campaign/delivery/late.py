@@ -17,7 +17,7 @@ def record_late(connection: psycopg.Connection, result: Result, worker_id: int) 
     """Write a result whose fence no longer holds: always an attempt marked late; an unknown row is resolved by it.
 
     A deferral opens a finished mailing again; in a cancelled one it becomes cancelled. Safe to repeat: an attempt that
-    was committed before (and whose answer was cut) is found by worker and start, and nothing is written again.
+    was committed before (and whose answer was cut) is found by its start, and nothing is written again.
     """
     claim = result.claim
     row = {
@@ -74,7 +74,7 @@ _DELIVERY: LiteralString = (
 )
 _KNOWN: LiteralString = """
 SELECT verdict FROM attempts WHERE mailing_id = %(mailing)s AND position = %(position)s
-    AND worker_id = %(worker)s AND started_at = %(started)s AND phase <> 'sweep'
+    AND started_at = %(started)s AND phase <> 'sweep'
 """
 _REOPEN: LiteralString = """
 WITH opened AS (

@@ -111,27 +111,31 @@ class Recorder:
         while True:
             try:
                 return self._commit_once([item.order for item in batch])
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                log.warning("Postgres did not take %d rows, trying again: %s", len(batch), type(error).__name__)
+            except (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, OverflowError) as error:
+                # Its transaction is still open on this connection: what comes next must not be judged by it.
                 self._disconnect()
-                time.sleep(wait)
-                wait = min(wait * 2, longest)
-            except psycopg.Error as error:
                 if len(batch) > 1:
                     return [answer for item in batch for answer in self._commit([item])]
-                self._disconnect()
                 answer = self._commit_poisonous(batch[0], error)
                 if answer is not None:
                     return [answer]
                 time.sleep(wait)
+            except Exception as error:
+                # Whatever it is, this thread must live: everybody waits for it, and the results are here alone.
+                log.warning("Postgres did not take %d rows, trying again: %s", len(batch), type(error).__name__)
+                self._disconnect()
+                time.sleep(wait)
+                wait = min(wait * 2, longest)
 
-    def _commit_poisonous(self, item: _Item, error: psycopg.Error) -> Answer | None:
+    def _commit_poisonous(self, item: _Item, error: Exception) -> Answer | None:
         """A row that Postgres refuses for what is in it: an intent does not go, a result goes without its words."""
         claim = item.claim
-        log.error("row %d-%d was refused by Postgres: %s", claim.mailing_id, claim.position, error.sqlstate)
+        name = type(error).__name__
+        log.error("row %d-%d was refused by Postgres: %s", claim.mailing_id, claim.position, name)
         if isinstance(item.order, Claim):
             return "not now"
-        bare = replace(item.order, reply=f"(the reply could not be stored: {error.sqlstate})", variables=None)
+        words = f"(the reply could not be stored: {name})"
+        bare = replace(item.order, reply=words, variables=None, code=None, enhanced_code=None)
         if item.order == bare:
             return None
         item.order = bare
@@ -170,15 +174,20 @@ class Recorder:
                 self._conninfo,
                 autocommit=True,
                 connect_timeout=5,
+                # A Postgres that vanished without a word (a cable, a frozen machine) is given up after some 20 s.
+                keepalives_idle=5,
+                keepalives_interval=5,
+                keepalives_count=3,
+                tcp_user_timeout=20_000,
                 application_name="email-campaign recorder",
                 options="-c timezone=UTC -c idle_in_transaction_session_timeout=10s",
             )
         return self._connection
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _deliver(batch: Sequence[_Item], answers: Sequence[Answer]) -> None:
