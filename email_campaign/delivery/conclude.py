@@ -46,7 +46,8 @@ def conclude(
         due = _retry_at(trial.copy, spared, rules, now)
         if due is None:
             state, reason = DeliveryState.REJECTED, "expired"
-    elif verdict.outcome is Outcome.UNKNOWN and rules.resend_unknown:
+    elif verdict.outcome is Outcome.UNKNOWN and rules.resend_unknown and not trial.copy.was_unknown:
+        # Once: a relay that always hangs up after the dot may well deliver every one of them.
         due = now + timedelta(seconds=rules.delays[0])
     return Result(
         claim=trial.copy.claim,

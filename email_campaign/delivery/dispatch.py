@@ -19,6 +19,7 @@ AHEAD_SECONDS = 3.0
 """Published but untaken work is at most this much at the present throughput: who is launched next does not wait."""
 SLICES_IN_A_WINDOW = 200
 WINDOWS_IN_FLIGHT = 3
+"""Windows with slices that nobody has taken yet; stragglers that wait for a slow reply hold nobody up."""
 SMALL_MAILING = 2_000
 SLOW_PER_SECOND = 150.0
 """Up to this size or this rate a task carries one recipient."""
@@ -162,7 +163,8 @@ SELECT count(*) AS processes, sum(coalesce(rate_per_second, :guess)) AS rate FRO
 """)
 
 _UNTAKEN = text("""
-SELECT mailing_id, sum(row_count) FILTER (WHERE worker_id IS NULL) AS rows, count(DISTINCT window_id) AS windows
+SELECT mailing_id, sum(row_count) FILTER (WHERE worker_id IS NULL) AS rows,
+    count(DISTINCT window_id) FILTER (WHERE worker_id IS NULL) AS windows
 FROM slices
 WHERE mailing_id = ANY (:mailings) AND closed_at IS NULL AND published_at IS NOT NULL
 GROUP BY mailing_id

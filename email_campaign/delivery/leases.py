@@ -11,17 +11,19 @@ from sqlalchemy.orm import Session
 from email_campaign.campaigns.mailings import stop_bodies
 from email_campaign.delivery.deliveries import count_moves
 from email_campaign.delivery.results import Claim
+from email_campaign.delivery.workers import Leased
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A pending row with what its message is composed from."""
+    """A pending row with what its message is composed from. `was_unknown`: it may have gone out once already."""
 
     claim: Claim
     recipient: dict[str, Any]
     attempt_count: int
     spared_count: int
     first_attempt_at: datetime | None
+    was_unknown: bool = False
 
     @property
     def address(self) -> str:
@@ -52,8 +54,8 @@ def take(session: Session, slice_id: int, worker_id: int, token: int) -> Lease |
     rows = session.execute(_ROWS_OF_RANGE if row.positions is None else _ROWS_OF_LIST, {"slice": slice_id}).all()
     erased = [r.position for r in rows if r.address is None]
     if erased:
-        session.execute(_SKIP_ERASED, {"mailing": row.mailing_id, "positions": erased})
-        count_moves(session, row.mailing_id, {"pending": -len(erased), "skipped": len(erased)})
+        skipped = len(session.execute(_SKIP_ERASED, {"mailing": row.mailing_id, "positions": erased}).all())
+        count_moves(session, row.mailing_id, {"pending": -skipped, "skipped": skipped})
     copies = [
         Copy(
             claim=Claim(row.mailing_id, r.position, slice_id, token),
@@ -61,6 +63,7 @@ def take(session: Session, slice_id: int, worker_id: int, token: int) -> Lease |
             attempt_count=r.attempt_count,
             spared_count=r.spared_count,
             first_attempt_at=r.first_attempt_at,
+            was_unknown=r.was_unknown,
         )
         for r in rows
         if r.address is not None
@@ -77,21 +80,31 @@ def let_go(session: Session, lease: Lease, *, due_at: datetime | None = None, ho
     return session.execute(_LET_GO, values).scalar() is not None
 
 
-def take_back(session: Session, slice_id: int, mailing_id: int, *, why: str, retry_at: datetime) -> int:
+def leave(session: Session, slice_id: int) -> None:
+    """A process that is stopping was asked to take this slice: let it be published again at once. Safe to repeat."""
+    session.execute(_UNPUBLISH, {"slice": slice_id})
+
+
+def take_back(session: Session, lost: Leased, *, why: str, retry_at: datetime) -> int:
     """Take a leased slice from a worker that is gone: sending rows become unknown, pending rows are dealt again.
 
-    Like a pause: no INTENT can be under way. Where the policy is to resend, unknown rows are due at `retry_at`.
-    Returns how many became unknown. Safe to repeat.
+    Like a pause: no INTENT can be under way. Where the policy is to resend, unknown rows are due at `retry_at`, once.
+    Returns how many became unknown. A slice that has another lease by now is left alone. Safe to repeat.
     """
-    stop_bodies(session, mailing_id)
-    values = {"slice": slice_id, "mailing": mailing_id, "why": why, "retry_at": retry_at}
+    stop_bodies(session, lost.mailing_id)
+    values = {"slice": lost.slice_id, "token": lost.token, "why": why, "retry_at": retry_at}
     if session.execute(_TAKE_BACK, values).scalar() is None:
         return 0
     unknown = len(session.execute(_MAKE_UNKNOWN, values).all())
     if unknown:
-        count_moves(session, mailing_id, {"sending": -unknown, "unknown": unknown})
+        count_moves(session, lost.mailing_id, {"sending": -unknown, "unknown": unknown})
     session.execute(_CLOSE_IF_DONE, values)
     return unknown
+
+
+def close_empty(session: Session, mailing_id: int) -> None:
+    """Close the mailing's free slices of which no row is pending or sending. Safe to repeat."""
+    session.execute(_CLOSE_EMPTY, {"mailing": mailing_id})
 
 
 _TAKE = text("""
@@ -108,14 +121,22 @@ FROM mailings m
 WHERE s.id = :slice AND s.closed_at IS NULL AND s.worker_id IS NULL AND m.id = s.mailing_id AND m.state <> 'sending'
 """)
 
-_RECIPIENT = """
-    SELECT d.position, d.attempt_count, d.spared_count, d.first_attempt_at,
+_UNPUBLISH = text("""
+UPDATE slices SET published_at = NULL, window_id = NULL WHERE id = :slice AND closed_at IS NULL AND worker_id IS NULL
+""")
+
+_WAS_UNKNOWN = """d.attempt_count > 0 AND EXISTS (
+            SELECT FROM attempts a
+            WHERE a.mailing_id = d.mailing_id AND a.position = d.position AND a.verdict = 'unknown')"""
+
+_RECIPIENT = f"""
+    SELECT d.position, d.attempt_count, d.spared_count, d.first_attempt_at, {_WAS_UNKNOWN} AS was_unknown,
         CASE WHEN d.contact_id IS NULL THEN m.recipient_address ELSE c.address END AS address,
         CASE WHEN d.contact_id IS NULL THEN coalesce(m.recipient_variables ->> 'name', '') ELSE c.name END AS name,
         CASE WHEN d.contact_id IS NULL THEN m.recipient_variables ELSE c.attributes END AS attributes
     FROM slices s
     JOIN mailings m ON m.id = s.mailing_id
-"""
+"""  # noqa: S608 – constants of this file only
 
 _ROWS_OF_RANGE = text(f"""
 {_RECIPIENT}
@@ -136,6 +157,7 @@ _ROWS_OF_LIST = text(f"""
 _SKIP_ERASED = text("""
 UPDATE deliveries SET state = 'skipped', reason = 'erased', changed_at = now()
 WHERE mailing_id = :mailing AND position = ANY (:positions) AND state = 'pending'
+RETURNING position
 """)
 
 _OPEN_ROW = """
@@ -163,15 +185,16 @@ SELECT id FROM closed
 _TAKE_BACK = text("""
 UPDATE slices
 SET worker_id = NULL, token = NULL, leased_at = NULL, published_at = NULL, window_id = NULL, due_at = NULL
-WHERE id = :slice AND worker_id IS NOT NULL AND closed_at IS NULL
+WHERE id = :slice AND token = :token AND worker_id IS NOT NULL AND closed_at IS NULL
 RETURNING id
 """)
 
-_MAKE_UNKNOWN = text("""
+_MAKE_UNKNOWN = text(f"""
 WITH gone AS (
     UPDATE deliveries d
     SET state = 'unknown', reason = 'worker_gone', changed_at = now(), attempt_count = d.attempt_count + 1,
-        next_attempt_at = CASE WHEN m.unknown_policy = 'resend' THEN CAST(:retry_at AS timestamptz) END
+        next_attempt_at = CASE
+            WHEN m.unknown_policy = 'resend' AND NOT ({_WAS_UNKNOWN}) THEN CAST(:retry_at AS timestamptz) END
     FROM slices s JOIN mailings m ON m.id = s.mailing_id
     WHERE s.id = :slice AND d.mailing_id = s.mailing_id AND d.state = 'sending' AND (
         s.positions IS NULL AND d.slice_id IS NULL AND d.position BETWEEN s.first_position AND s.last_position
@@ -182,8 +205,13 @@ INSERT INTO attempts (mailing_id, position, number, worker_id, relay_id, started
     phase, reply)
 SELECT mailing_id, position, attempt_count, 0, relay_id, now(), now(), false, false, 'unknown', 'sweep', :why FROM gone
 RETURNING position
-""")
+""")  # noqa: S608 – constants of this file only
 
 _CLOSE_IF_DONE = text(f"""
 UPDATE slices s SET closed_at = now() WHERE s.id = :slice AND s.closed_at IS NULL AND NOT EXISTS ({_OPEN_ROW})
+""")  # noqa: S608 – constants of this file only
+
+_CLOSE_EMPTY = text(f"""
+UPDATE slices s SET closed_at = now()
+WHERE s.mailing_id = :mailing AND s.closed_at IS NULL AND s.worker_id IS NULL AND NOT EXISTS ({_OPEN_ROW})
 """)  # noqa: S608 – constants of this file only

@@ -34,6 +34,11 @@ class Pool:
         async with self._places:
             yield
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a connection is open and waits for a mail."""
+        return any(connection.is_open for connection in self._idle)
+
     async def take(self) -> Connection:
         """A connection that can carry a mail, opened if need be. Raises smtp.ConnectFailed."""
         while self._idle:
@@ -46,8 +51,10 @@ class Pool:
         return connection
 
     async def give_back(self, connection: Connection) -> None:
-        """Keep it for the next mail, or retire it when it is closed or worn."""
-        if connection.is_open and not self._is_worn(connection):
+        """Keep it for the next mail, retire it when it is closed or worn, drop it when its mail was broken off."""
+        if not connection.is_between_mails:
+            self.drop(connection, "broken off within a mail")
+        elif connection.is_open and not self._is_worn(connection):
             self._idle.append(connection)
         else:
             await self._retire(connection)
@@ -62,8 +69,7 @@ class Pool:
         now = asyncio.get_running_loop().time()
         worn = [c for c in self._idle if not c.is_open or now - c.used_at > self._rules.idle_seconds]
         self._idle = [c for c in self._idle if c not in worn]
-        for connection in worn:
-            await self._retire(connection)
+        await asyncio.gather(*(self._retire(connection) for connection in worn))
 
     async def close(self) -> None:
         """Retire all idle connections."""

@@ -14,7 +14,7 @@ import uvloop
 
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
-from email_campaign.delivery import leases, relays, workers
+from email_campaign.delivery import holds, leases, relays, workers
 from email_campaign.delivery.allowance import Allowance
 from email_campaign.delivery.orders import Order, derive_keys, read_limits, read_order
 from email_campaign.delivery.pool import Pool, PoolRules
@@ -49,10 +49,12 @@ class SendProcess:
         self._keys = derive_keys(settings)
         self._relay_id = 1
         self._held: Counter[int] = Counter()
+        self._held_changed = threading.Condition()
         self._orders: OrderedDict[int, Order] = OrderedDict()
         self._orders_lock = threading.Lock()
         self._stopping = False
         self._relay_failing = True
+        self._relay_away: Hold | None = None
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp loop", daemon=True)
         with factory.begin() as session:
@@ -63,9 +65,11 @@ class SendProcess:
     def send_slice(self, slice_id: int) -> None:
         """Lease the slice and send its copies; returns when it is closed or put back. Safe to repeat."""
         if self._stopping:
+            with self._factory.begin() as session:
+                leases.leave(session, slice_id)
             return
         # Held before the lease is committed: the beat gives back what is leased and not held.
-        self._held[slice_id] += 1
+        self._hold(slice_id, 1)
         try:
             with self._factory.begin() as session:
                 lease = leases.take(session, slice_id, self.worker_id, secrets.randbits(62))
@@ -76,16 +80,20 @@ class SendProcess:
                 due_at, reason = (hold.until, hold.reason) if hold else (None, None)
                 leases.let_go(session, lease, due_at=due_at, hold_reason=reason)
         finally:
-            self._held[slice_id] -= 1
-            self._held += Counter()
+            self._hold(slice_id, -1)
 
     def stop_soon(self) -> None:
         """Start no more bodies; runs put back what they have not sent."""
         self._stopping = True
 
     def close(self, seconds: float) -> None:
-        """Commit what is known, say good-bye to the relay and sign off, within `seconds`."""
+        """Wait for the bodies under way, commit what is known, say good-bye to the relay and sign off.
+
+        Each of these takes `seconds` at most.
+        """
         self.stop_soon()
+        with self._held_changed:
+            self._held_changed.wait_for(lambda: not self._held, seconds)
         committed = self.recorder.close(seconds)
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(seconds)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -109,14 +117,25 @@ class SendProcess:
     async def relay_failed(self, error: str, *, credentials_refused: bool) -> Hold:
         """Keep away from the relay for a while; pause it when it refuses our credentials."""
         self._relay_failing = True
-        until = await asyncio.to_thread(self._note_failure, error, credentials_refused)
-        return Hold("relay", until)
+        try:
+            until = await asyncio.to_thread(self._note_failure, error, credentials_refused)
+        except Exception:
+            # A run that ended here would leave its other copies without a result.
+            log.exception("the relay's failure could not be noted")
+            until = utc_now() + timedelta(seconds=self._settings.relay_retry_seconds[0])
+        self._relay_away = Hold("relay", until)
+        return self._relay_away
+
+    def relay_hold(self) -> Hold | None:
+        """Until when no connection is opened, since the relay failed just now."""
+        hold = self._relay_away
+        return hold if hold and hold.until and hold.until > utc_now() else None
 
     def relay_worked(self) -> None:
         """Forget the relay's failures, once."""
         if self._relay_failing:
             self._relay_failing = False
-            self._background(asyncio.to_thread(self._note_success))
+            self._background(self._forget_failures())
 
     # The loop's own work
 
@@ -144,6 +163,13 @@ class SendProcess:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _forget_failures(self) -> None:
+        try:
+            await asyncio.to_thread(self._note_success)
+        except Exception:
+            self._relay_failing = True  # the next mail tries again
+            log.exception("the relay's recovery could not be noted")
+
     async def _close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
@@ -156,11 +182,10 @@ class SendProcess:
             began = self._loop.time()
             try:
                 await asyncio.to_thread(self._beat, self._measure_rate())
+                self._beat_at = began
                 await self.pool.close_idle()
             except Exception:
                 log.exception("the beat failed; it is tried again")
-            else:
-                self._beat_at = began
 
     def _measure_rate(self) -> float | None:
         """Mails per second of being at work since the last beat; None when that was too short to tell."""
@@ -181,17 +206,28 @@ class SendProcess:
                 self.worker_id = workers.register(session, host=socket.gethostname(), pid=os.getpid(), now=now)
                 self.recorder.worker_id = self.worker_id
             self._live_workers = workers.count_alive(session)
-            leased = workers.leases_of(session, [self.worker_id])
-        for slice_id, mailing_id in leased:
-            if not self._held[slice_id]:
-                self._give_back(slice_id, mailing_id)
+            if relays.get(session, self._relay_id).failure_count:
+                self._relay_failing = True  # another process met it, and may not live to see it end
+            else:
+                self._relay_away = None  # it took mail from another process meanwhile
+            leased = workers.leases_of(session, self.worker_id)
+        for lost in leased:
+            if not self._held[lost.slice_id]:
+                self._give_back(lost)
 
-    def _give_back(self, slice_id: int, mailing_id: int) -> None:
+    def _give_back(self, lost: workers.Leased) -> None:
         """A lease whose commit was not answered: this process does not know of it."""
         with self._factory.begin() as session:
             retry_at = utc_now() + timedelta(seconds=self._settings.retry_delays_seconds[0])
             why = "The worker lost sight of this copy while its body was going out."
-            leases.take_back(session, slice_id, mailing_id, why=why, retry_at=retry_at)
+            leases.take_back(session, lost, why=why, retry_at=retry_at)
+
+    def _hold(self, slice_id: int, change: int) -> None:
+        with self._held_changed:
+            self._held[slice_id] += change
+            if not self._held[slice_id]:
+                del self._held[slice_id]
+                self._held_changed.notify_all()
 
     async def _read_limits_forever(self) -> None:
         while True:
@@ -207,9 +243,10 @@ class SendProcess:
     def _run(self, lease: leases.Lease) -> Hold | None:
         order = self._order(lease.mailing_id)
         run = SliceRun(self, lease, order.letterhead, self._keys, order.relay_id, order.rules)
-        if self._allowance.enter(lease.mailing_id):
-            self._allowance.set_limits(self._read_limits([lease.mailing_id]))
+        unwatched = self._allowance.enter(lease.mailing_id)
         try:
+            if unwatched:
+                self._allowance.set_limits(self._read_limits([lease.mailing_id]))
             return asyncio.run_coroutine_threadsafe(self._at_work(run), self._loop).result()
         finally:
             self._allowance.leave(lease.mailing_id)
@@ -257,3 +294,4 @@ class SendProcess:
     def _note_success(self) -> None:
         with self._factory.begin() as session:
             relays.note_success(session, self._relay_id, utc_now())
+            holds.release(session, "relay")

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.mailings import Mailing
@@ -11,12 +11,15 @@ from email_campaign.db import SessionFactory
 
 log = logging.getLogger(__name__)
 
+RECOUNT_LOCK = 0x6D64
 LOOK_BACK = timedelta(days=35)
 
 
 def recount(session: Session, mailing_id: int) -> dict[str, int]:
     """Set the counters of a mailing to what its rows say. The differences that were found, by state: none, if all is
     well. Safe while the mailing is sending, since rows and counters are read in one snapshot. Safe to repeat."""
+    # Two at once would add the same difference twice; a statement of its own, so that the second sees the first.
+    session.execute(select(func.pg_advisory_xact_lock(RECOUNT_LOCK)))
     return {row.state: row.difference for row in session.execute(_RECOUNT, {"mailing": mailing_id})}
 
 

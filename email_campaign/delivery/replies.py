@@ -83,6 +83,11 @@ def parse_reply(lines: Sequence[bytes]) -> Reply:
     return Reply(code, enhanced, " ".join(filter(None, texts))[:TEXT_CHARACTERS])
 
 
+def own_words(text: str) -> Reply:
+    """What we say ourselves where no relay spoke: without a code, and fit for Postgres and for a page."""
+    return Reply(0, None, _clean(text.encode("utf-8", "replace"))[:TEXT_CHARACTERS])
+
+
 def judge(phase: Phase, reply: Reply) -> Verdict:
     """The verdict on any reply to any step (RFC 5321 4.2, RFC 3463). An accepted step only means: go on."""
     if reply.code == 354 if phase is Phase.DATA else 200 <= reply.code < 300:
@@ -180,8 +185,11 @@ def _split(line: bytes) -> tuple[int, str]:
     line = line[:LINE_BYTES].rstrip(b"\r\n")
     found = _LINE.match(line)
     text = line[4:] if found else line
-    clean = _CONTROLS.sub("\ufffd", text.decode("utf-8", "replace").replace("\t", " "))
-    return int(found[1]) if found else 0, clean
+    return int(found[1]) if found else 0, _clean(text)
+
+
+def _clean(text: bytes) -> str:
+    return _CONTROLS.sub("\ufffd", text.decode("utf-8", "replace").replace("\t", " "))
 
 
 def _judge_temporary(phase: Phase, reply: Reply) -> Verdict:

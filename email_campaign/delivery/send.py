@@ -5,6 +5,7 @@ bottom and you know how a mail leaves.
 """
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,8 +19,10 @@ from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.leases import Copy, Lease
 from email_campaign.delivery.pool import Pool
 from email_campaign.delivery.record import Answer, Recorder
-from email_campaign.delivery.replies import Blame, Outcome, Phase, Reply, Verdict, judge, judge_drop
+from email_campaign.delivery.replies import Blame, Outcome, Phase, Reply, Verdict, judge, judge_drop, own_words
 from email_campaign.delivery.smtp import ConnectFailed, Connection, Dropped, Refusal
+
+log = logging.getLogger(__name__)
 
 RENDER_ERROR = Verdict(Outcome.REJECTED, "render_error", Blame.SENDER)
 
@@ -47,6 +50,9 @@ class Desk(Protocol):
     async def relay_failed(self, error: str, *, credentials_refused: bool) -> Hold:
         """Note that the relay cannot be used; how long to keep away from it."""
 
+    def relay_hold(self) -> Hold | None:
+        """Until when no connection is opened, since the relay failed just now."""
+
     def relay_worked(self) -> None:
         """Note that the relay took a mail."""
 
@@ -68,8 +74,12 @@ class SliceRun:
     async def run(self, connections: int) -> Hold | None:
         """Send every copy, or stop at the first reason to hold. Returns when all results are committed."""
         self._todo.extend(self.lease.copies)
-        await asyncio.gather(*(self._work() for _ in range(min(connections, len(self._todo)))))
+        workers = (self._work() for _ in range(min(connections, len(self._todo))))
+        # All come to their end even when one breaks: what the others have on the wire is still to be recorded.
+        ends = await asyncio.gather(*workers, return_exceptions=True)
         await asyncio.gather(*self._commits)
+        for broken in filter(None, ends):
+            raise broken
         return self._hold
 
     async def _work(self) -> None:
@@ -91,10 +101,14 @@ class SliceRun:
         started = utc_now()
         try:
             message = compose(self.letterhead, self.keys, copy.claim.position, copy.recipient, started)
-        except RenderError as error:
+        except MemoryError:
+            raise  # nothing about this contact
+        except Exception as error:
+            # Not only RenderError: what the message of one contact breaks on, it would break on again and again.
+            if not isinstance(error, RenderError):
+                log.exception("the message of %d-%d cannot be composed", *copy.claim.key)
             trial = Trial(copy, self.relay_id, started)
-            reply = Reply(0, None, str(error))
-            self._settle(trial, DeliveryState.PENDING, RENDER_ERROR, (Phase.RENDER, reply))
+            self._settle(trial, DeliveryState.PENDING, RENDER_ERROR, (Phase.RENDER, own_words(str(error))))
             return connection
         return await self._envelope(Trial(copy, self.relay_id, started, message), message, connection)
 
@@ -130,6 +144,9 @@ class SliceRun:
         if answer != "go":
             self.desk.pool.drop(connection, f"the intent was answered {answer!r}")
             if answer == "not now":
+                # The INTENT may have been committed by an earlier try whose answer was cut, and the mailing paused
+                # since: then the row is `sending`, and nobody else would ever touch it.
+                await self.desk.recorder.record(withdraw(trial, utc_now()))
                 self._hold = self._hold or Hold("not now")
             return None
         if not connection.is_open or not self.desk.may_start_body():
@@ -161,15 +178,19 @@ class SliceRun:
 
     async def _dropped(self, trial: Trial, was: DeliveryState, drop: Dropped) -> None:
         """No answer: before the body the copy is tried again, after it nobody can say (RFC 1047)."""
-        if drop.farewell is not None and was is DeliveryState.PENDING:
+        if drop.farewell is not None and drop.farewell.code == 421 and was is DeliveryState.PENDING:
             verdict, reply = judge(drop.phase, drop.farewell), drop.farewell
         else:
-            verdict, reply = judge_drop(drop.phase, str(drop)), Reply(0, None, str(drop))
+            verdict, reply = judge_drop(drop.phase, str(drop)), own_words(str(drop))
         self._settle(trial, was, verdict, (drop.phase, reply))
         await self._note_relay(verdict, drop.phase, reply.text)
 
     async def _connect(self) -> Connection | None:
         try:
+            if not self.desk.pool.has_idle and (self._hold or self.desk.relay_hold()):
+                # What was published before the relay failed does not storm it.
+                self._hold = self._hold or self.desk.relay_hold()
+                return None
             return await self.desk.pool.take()
         except ConnectFailed as error:
             self._hold = await self.desk.relay_failed(str(error), credentials_refused=error.credentials_refused)

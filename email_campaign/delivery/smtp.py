@@ -97,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._lost: str | None = None
         self._farewell: Reply | None = None
         self._needs_reset = False
+        self._in_mail = False
         self.opened_at = self._loop.time()
         self.used_at = self.opened_at
         self.message_count = 0
@@ -118,11 +119,11 @@ class Connection(asyncio.Protocol):
             await client.connect()
             if client.is_ehlo_or_helo_needed:
                 await _greet(client)
-        except aiosmtplib.SMTPAuthenticationError as error:
-            raise ConnectFailed(f"{error.code} {error.message}", credentials_refused=True) from error
         except aiosmtplib.SMTPResponseException as error:
             client.close()
-            refused = error.code in {530, 534, 535, 538}
+            # A 454 to AUTH is a relay in trouble (RFC 4954 section 6), not one that does not want us.
+            is_auth = isinstance(error, aiosmtplib.SMTPAuthenticationError) and error.code >= 500
+            refused = is_auth or error.code in {530, 534, 535, 538}
             raise ConnectFailed(f"{error.code} {error.message}", credentials_refused=refused) from error
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as error:
             client.close()
@@ -139,14 +140,21 @@ class Connection(asyncio.Protocol):
         """Whether another mail may be tried on this connection."""
         return self._lost is None and not self._transport.is_closing()
 
+    @property
+    def is_between_mails(self) -> bool:
+        """Whether the last mail came to its end: a connection left in its midst would take commands for a body."""
+        return not self._in_mail
+
     async def envelope(self, mail_from: str, recipient: str) -> Refusal | None:
         """MAIL, RCPT and DATA, step by step; None after the 354. Raises Dropped.
 
         After a refusal the next envelope begins with RSET, so that a relay that hangs there cannot swallow this reply.
         """
+        self.message_count += 1
         if self._needs_reset:
             await self._command(Phase.CONNECT, b"RSET\r\n")
             self._needs_reset = False
+        self._in_mail = True
         steps = (
             (Phase.MAIL, b"MAIL FROM:<%b>\r\n" % mail_from.encode(), 2),
             (Phase.RCPT, b"RCPT TO:<%b>\r\n" % recipient.encode(), 2),
@@ -156,6 +164,7 @@ class Connection(asyncio.Protocol):
             reply = await self._command(phase, line)
             if reply.code // 100 != wanted:
                 self._needs_reset = True
+                self._in_mail = False
                 return Refusal(phase, reply)
         return None
 
@@ -164,9 +173,11 @@ class Connection(asyncio.Protocol):
 
         Raises Dropped: then nobody can say whether the relay took it.
         """
-        self.message_count += 1
-        stuffed = dot_stuff(message)
-        return await self._command(Phase.BODY, stuffed, self._timeouts.final_dot)
+        reply = await self._command(Phase.BODY, dot_stuff(message), self._timeouts.final_dot)
+        self._in_mail = False
+        if self._transport.get_write_buffer_size():
+            self.abort("the relay answered before it had the whole message")  # it may answer the dot once more
+        return reply
 
     async def quit(self) -> None:
         """Say good-bye and close; a relay that does not answer is not waited for."""
@@ -224,8 +235,10 @@ class Connection(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(reply)
         else:
-            # Nothing was asked: a 421 before it hangs up, or a relay that is out of step. Neither can be used again.
-            self._farewell = reply
+            # Nothing was asked: a 421 before it hangs up, or a relay that is out of step. Neither can be used again,
+            # and a stray 250 must never be taken for an answer.
+            if reply.code == 421:
+                self._farewell = reply
             self.abort(f"the relay said {reply.code} {reply.text} unasked")
 
     def eof_received(self) -> bool:

@@ -59,12 +59,12 @@ def _look_for_the_dead(factory: SessionFactory, settings: Settings, now: datetim
             log.warning("worker %d is dead: no beat in %d looks", worker_id, settings.worker_dead_looks)
         held_by_the_dead = workers.leases_of_the_dead(session)
     retry_at = now + timedelta(seconds=settings.retry_delays_seconds[0])
-    for slice_id, mailing_id, worker_id in held_by_the_dead:
-        why = f"Worker {worker_id} ended while the body was going out."
+    for lost in held_by_the_dead:
+        why = f"Worker {lost.worker_id} ended while the body was going out."
         with factory.begin() as session:
-            unknown = leases.take_back(session, slice_id, mailing_id, why=why, retry_at=retry_at)
+            unknown = leases.take_back(session, lost, why=why, retry_at=retry_at)
         if unknown:
-            log.warning("mailing %d: %d copies are unknown. %s", mailing_id, unknown, why)
+            log.warning("mailing %d: %d copies are unknown. %s", lost.mailing_id, unknown, why)
 
 
 def _cancel_rows(factory: SessionFactory, mailing_id: int) -> None:
@@ -82,7 +82,7 @@ def _cancel_rows(factory: SessionFactory, mailing_id: int) -> None:
                 left = {state: -count for state, count in states.items()}
                 count_moves(session, mailing_id, {**left, "cancelled": states.total()})
     with factory.begin() as session:
-        session.execute(_CANCEL_SLICES, {"mailing": mailing_id})
+        leases.close_empty(session, mailing_id)
         session.execute(_CANCEL_STRETCHES, {"mailing": mailing_id})
 
 
@@ -118,10 +118,6 @@ WITH page AS (
     FROM page WHERE d.mailing_id = page.mailing_id AND d.position = page.position
 )
 SELECT state FROM page WHERE state IN ('pending', 'deferred')
-""")
-
-_CANCEL_SLICES = text("""
-UPDATE slices SET closed_at = now() WHERE mailing_id = :mailing AND closed_at IS NULL AND worker_id IS NULL
 """)
 
 _CANCEL_STRETCHES = text("""

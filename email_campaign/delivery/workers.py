@@ -1,6 +1,6 @@
 """Workers: one row per started send process, with the beat by which the others know that it lives."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Index, func, select, text
@@ -30,6 +30,16 @@ class Worker(Base):
     missed_looks: Mapped[int] = mapped_column(server_default="0")
     ended_at: Mapped[datetime | None]
     folded_at: Mapped[datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A slice in a worker's hands. The token tells this lease from a later one of the same slice."""
+
+    slice_id: int
+    mailing_id: int
+    worker_id: int
+    token: int
 
 
 def register(session: Session, *, host: str, pid: int, now: datetime) -> int:
@@ -67,14 +77,14 @@ def count_alive(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Worker).where(Worker.ended_at.is_(None))) or 0
 
 
-def leases_of(session: Session, worker_ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Slices (id, mailing id) that these workers hold."""
-    return [(row.id, row.mailing_id) for row in session.execute(_LEASES, {"workers": list(worker_ids)})]
+def leases_of(session: Session, worker_id: int) -> list[Leased]:
+    """The slices that this worker holds."""
+    return [Leased(*row) for row in session.execute(_LEASES, {"worker": worker_id})]
 
 
-def leases_of_the_dead(session: Session) -> list[tuple[int, int, int]]:
-    """Slices (id, mailing id, worker id) whose worker has ended, in the order of their mailings."""
-    return [(row.id, row.mailing_id, row.worker_id) for row in session.execute(_LEASES_OF_THE_DEAD)]
+def leases_of_the_dead(session: Session) -> list[Leased]:
+    """The slices whose worker has ended, in the order of their mailings."""
+    return [Leased(*row) for row in session.execute(_LEASES_OF_THE_DEAD)]
 
 
 def fold_counters(session: Session) -> None:
@@ -94,9 +104,11 @@ UPDATE workers SET missed_looks = CASE WHEN beat_count = seen_beat_count THEN mi
 WHERE ended_at IS NULL
 """)
 _DEAD = text("SELECT id FROM workers WHERE ended_at IS NULL AND missed_looks >= :looks")
-_LEASES = text("SELECT id, mailing_id FROM slices WHERE worker_id = ANY (:workers) AND closed_at IS NULL ORDER BY id")
+_LEASES = text("""
+SELECT id, mailing_id, worker_id, token FROM slices WHERE worker_id = :worker AND closed_at IS NULL ORDER BY id
+""")
 _LEASES_OF_THE_DEAD = text("""
-SELECT s.id, s.mailing_id, s.worker_id FROM slices s JOIN workers w ON w.id = s.worker_id
+SELECT s.id, s.mailing_id, s.worker_id, s.token FROM slices s JOIN workers w ON w.id = s.worker_id
 WHERE w.ended_at IS NOT NULL AND s.closed_at IS NULL ORDER BY s.mailing_id, s.id
 """)
 _FOLD = text("""

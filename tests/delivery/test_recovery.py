@@ -4,8 +4,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy import text
-
 from email_campaign.campaigns.mailings import UnknownPolicy
 from email_campaign.clock import utc_now
 from email_campaign.delivery import leases, relays, workers
@@ -184,7 +182,7 @@ def test_a_campaign_limit_holds_on_the_wire_and_across_processes(make_engine: Ca
 def _take_everything_back(engine: Engine) -> None:
     """What the sweep does to the slices of a worker that is dead."""
     with engine.factory() as session:
-        held = session.execute(text("SELECT id, mailing_id FROM slices WHERE worker_id IS NOT NULL")).all()
-    for slice_id, mailing_id in held:
+        held = workers.leases_of(session, engine.process.worker_id)
+    for lost in held:
         with engine.factory.begin() as session:
-            leases.take_back(session, slice_id, mailing_id, why="The worker is gone.", retry_at=utc_now())
+            leases.take_back(session, lost, why="The worker is gone.", retry_at=utc_now())
