@@ -1,0 +1,24 @@
+"""F16: greylisting: accepted on attempt 2, with the spacing kept."""
+
+from datetime import datetime
+
+from email_campaign.delivery.deliveries import DeliveryState
+from tests.delivery.conftest import Engine
+from tests.tools.scripted_smtp import Rule, Script
+
+
+def test_f16_a_greylisted_copy_is_accepted_on_its_second_attempt_and_not_too_soon(
+    engine_room: Engine, script: Script
+) -> None:
+    script.rules.append(Rule("rcpt", reply=b"450 4.7.1 greylisted, come back later", first=1))
+    mailing_id = engine_room.launch(12)
+    assert engine_room.run(mailing_id) == {DeliveryState.ACCEPTED: 12}
+    times: dict[object, list[datetime]] = {}
+    for attempt in engine_room.attempts(mailing_id):
+        began, ended = attempt["started_at"], attempt["finished_at"]
+        assert isinstance(began, datetime)
+        assert isinstance(ended, datetime)
+        times.setdefault(attempt["position"], []).extend([began, ended])
+    least = engine_room.settings.retry_delays_seconds[0]
+    assert len(times) == 12
+    assert all((second - refused).total_seconds() >= least for _, refused, second, _ in times.values())
