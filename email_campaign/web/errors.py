@@ -59,7 +59,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(SignInNeeded, _sign_in_needed)
-    app.add_exception_handler(DataError, _unstorable)
+    for unstorable in (DataError, UnicodeEncodeError):
+        app.add_exception_handler(unstorable, _unstorable)
     for lost in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(lost, _database_away)
 
@@ -169,7 +170,7 @@ def _sign_in_needed(request: Request, _error: Exception) -> Response:
 
 def _unstorable(request: Request, error: Exception) -> Response:
     log.warning("the database refused a value: %s", type(getattr(error, "orig", error)).__name__)
-    return answer(request, Problem(422, "A value cannot be stored: it has a NUL character, or a number is too large."))
+    return answer(request, Problem(422, "A value cannot be stored: it has a NUL or half a surrogate pair in it, or a number is too large."))
 
 
 def _database_away(request: Request, error: Exception) -> Response:

@@ -31,11 +31,11 @@ def test_a_contact_tells_whether_it_is_mailed(api: TestClient) -> None:
 def test_contacts_are_searched_and_paged(api: TestClient) -> None:
     for number in range(5):
         api.post("/api/v1/contacts", json={"address": f"a{number}@example.test", "name": f"Person {number}"})
-    first = api.get("/api/v1/contacts", params={"search": "PERSON", "limit": 3}).json()
-    rest = api.get("/api/v1/contacts", params={"search": "PERSON", "limit": 3, "cursor": first["next"]}).json()
+    first = api.get("/api/v1/contacts", params={"q": "PERSON", "limit": 3}).json()
+    rest = api.get("/api/v1/contacts", params={"q": "PERSON", "limit": 3, "cursor": first["next"]}).json()
     assert [one["name"][-1] for one in first["items"] + rest["items"]] == ["4", "3", "2", "1", "0"]
     assert rest["next"] is None
-    assert api.get("/api/v1/contacts", params={"search": "nobody"}).json()["items"] == []
+    assert api.get("/api/v1/contacts", params={"q": "nobody"}).json()["items"] == []
 
 
 @pytest.mark.parametrize(

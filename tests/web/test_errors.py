@@ -175,3 +175,9 @@ def test_a_person_reads_a_page_when_the_database_is_away(without_database: TestC
     answer = without_database.get("/admin/settings")
     assert answer.status_code == 503
     assert "The database does not answer" in answer.text
+
+
+def test_half_a_character_is_a_wrong_value_and_no_failure(api: TestClient) -> None:
+    body = '{"name": "half \\ud800 a pair"}'
+    answer = api.post("/api/v1/lists", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422

@@ -9,7 +9,7 @@ def test_an_address_is_suppressed_found_and_lifted(api: TestClient) -> None:
     again = api.post("/api/v1/suppressions", json={"address": "bob@example.test", "reason": "complaint"}).json()
     assert again == made.json()
     assert (again["address"], again["reason"]) == ("bob@example.test", "by_hand")
-    found = api.get("/api/v1/suppressions", params={"search": "OB@EX"}).json()["items"]
+    found = api.get("/api/v1/suppressions", params={"q": "OB@EX"}).json()["items"]
     assert found == [again]
     one = f"/api/v1/suppressions/{again['id']}"
     assert api.get(one).json() == again
@@ -23,8 +23,8 @@ def test_an_erased_person_stays_suppressed_and_is_found_by_the_whole_address(api
     contact = api.post("/api/v1/contacts", json={"address": "bob@example.test"}).json()["id"]
     api.post("/api/v1/suppressions", json={"address": "bob@example.test"})
     api.delete(f"/api/v1/contacts/{contact}")
-    assert api.get("/api/v1/suppressions", params={"search": "bob"}).json()["items"] == []
-    found = api.get("/api/v1/suppressions", params={"search": "bob@example.test"}).json()["items"]
+    assert api.get("/api/v1/suppressions", params={"q": "bob"}).json()["items"] == []
+    found = api.get("/api/v1/suppressions", params={"q": "bob@example.test"}).json()["items"]
     assert [one["address"] for one in found] == [None]
 
 

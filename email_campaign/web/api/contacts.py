@@ -94,10 +94,10 @@ class ContactDetailOut(ContactOut):
 def list_contacts(
     session: SessionDep,
     page: PageDep,
-    search: Annotated[str, Query(max_length=200, description="A piece of the address or the name.")] = "",
+    q: Annotated[str, Query(max_length=200, description="A piece of the address or the name.")] = "",
 ) -> Page[ContactOut]:
     """Contacts, the newest first."""
-    rows = read_page(session, contacts.contacts_matching(search), [Contact.id], page)
+    rows = read_page(session, contacts.contacts_matching(q), [Contact.id], page)
     return Page(items=[ContactOut.model_validate(one) for one in rows.items], next=rows.next)
 
 

@@ -43,13 +43,13 @@ def list_suppressions(
     session: SessionDep,
     settings: SettingsDep,
     page: PageDep,
-    search: Annotated[
+    q: Annotated[
         str, Query(max_length=320, description="A piece of the address; a whole one finds an erased person's too.")
     ] = "",
 ) -> Page[SuppressionOut]:
     """Suppressions, the newest first."""
     key = derive_key(settings.secret_key.get_secret_value(), "address")
-    rows = read_page(session, suppressions.suppressions_matching(key, search), [Suppression.id], page)
+    rows = read_page(session, suppressions.suppressions_matching(key, q), [Suppression.id], page)
     return Page(items=[SuppressionOut.model_validate(one) for one in rows.items], next=rows.next)
 
 
