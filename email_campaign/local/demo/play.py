@@ -94,7 +94,7 @@ def _import(one: Play, file: File) -> int:
     list_id = one.api.post("/lists", name=one.name, description="People of the demo; none of them exists.")["id"]
     file_name = f"{one.name.lower().replace(' ', '-')}.csv"
     started = one.api.upload("/imports", file_name, file.csv, list_id=str(list_id))
-    done = _await_import(one, started["id"])
+    done = _await_import(one, started)
     counts = done["counts"]
     fates = ("created", "changed", "unchanged", "repeated", "refused")
     said = ", ".join(f"{counts[fate]:,} {fate}" for fate in fates if counts[fate])
@@ -107,18 +107,18 @@ def _import(one: Play, file: File) -> int:
     return int(list_id)
 
 
-def _await_import(one: Play, import_id: int) -> Any:
+def _await_import(one: Play, started: Mapping[str, Any]) -> Any:
+    """The import once its task has ended: read after it, for only then are its counts the last ones."""
     deadline = time.monotonic() + STILL_SECONDS
-    while (seen := one.api.get(f"/imports/{import_id}"))["state"] in {"waiting", "running"}:
+    while (task := one.api.get(f"/tasks/{started['task_id']}"))["state"] in {"waiting", "running"}:
         if time.monotonic() > deadline:
             msg = f"The import did not end within {STILL_SECONDS:.0f} s; is the worker running?"
             raise DemoFailed(msg)
         one.stage.pause(LOOK_SECONDS)
-    if seen["state"] != "succeeded":
-        task = one.api.get(f"/tasks/{seen['task_id']}")
-        msg = f"The import {seen['state']}: {task['error'] or 'its task says no more'}"
+    if task["state"] != "succeeded":
+        msg = f"The import {task['state']}: {task['error'] or 'its task says no more'}"
         raise DemoFailed(msg)
-    return seen
+    return one.api.get(f"/imports/{started['id']}")
 
 
 def _write(one: Play, list_id: int) -> Any:
