@@ -72,6 +72,7 @@ class Mailing(Base):
     """One message to one audience. `next_position`, `enrol_cursor` and `enrolled_at` tell how far enrolment is.
 
     A campaign's mailing has `list_ids`; a mailing of one has `recipient_address` and `recipient_variables`.
+    `public_url` and `list_name` stand in its mails; they are fixed with the first page of the enrolment.
     `campaign_id` is the campaign (that is, its mailing) that a test belongs to.
     """
 
@@ -90,6 +91,8 @@ class Mailing(Base):
     from_name: Mapped[str] = mapped_column(server_default="")
     from_address: Mapped[str]
     reply_to: Mapped[str] = mapped_column(server_default="")
+    public_url: Mapped[str | None]
+    list_name: Mapped[str | None]
     list_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
     recipient_address: Mapped[str | None]
     recipient_variables: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from email_campaign.address import address_hash
 from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, get_for_update, note
 from email_campaign.delivery.deliveries import count_moves
+from email_campaign.delivery.orders import first_list_name
 from email_campaign.settings import Settings
 from email_campaign.signing import derive_key
 
@@ -24,6 +25,9 @@ def enrol_page(session: Session, mailing_id: int, settings: Settings, now: datet
     mailing = get_for_update(session, mailing_id)
     if mailing.enrolled_at is not None or mailing.launched_at is None:
         return False
+    if mailing.public_url is None:
+        # What is composed again years later must give the same bytes, also after a move or a renamed list.
+        mailing.public_url, mailing.list_name = settings.public_url, first_list_name(session, mailing)
     if mailing.kind is MailingKind.CAMPAIGN:
         limit = settings.enrol_first_page if mailing.enrol_cursor == 0 else settings.enrol_page
         selected = _enrol_contacts(session, mailing, limit)

@@ -56,7 +56,6 @@ def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
 def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, public_url: str) -> Letterhead:
     """The letterhead of a mailing, for its content in this version: also what a preview is written with."""
     campaign = session.get(Campaign, mailing.campaign_id or mailing.id)
-    first_list = session.get(MailingList, mailing.list_ids[0]) if mailing.list_ids else None
     return Letterhead(
         mailing_id=mailing.id,
         kind=mailing.kind.value,
@@ -65,10 +64,16 @@ def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, p
         from_address=mailing.from_address,
         reply_to=mailing.reply_to,
         list_ids=tuple(mailing.list_ids),
-        list_name=first_list.name if first_list else "",
-        public_url=public_url,
+        list_name=first_list_name(session, mailing) if mailing.list_name is None else mailing.list_name,
+        public_url=mailing.public_url or public_url,
         content=compile_content(version.subject, version.html, version.text),
     )
+
+
+def first_list_name(session: Session, mailing: Mailing) -> str:
+    """The name that stands in List-Id; empty for a mailing of one."""
+    first_list = session.get(MailingList, mailing.list_ids[0]) if mailing.list_ids else None
+    return first_list.name if first_list else ""
 
 
 def read_limits(session: Session, mailing_ids: list[int]) -> dict[int, tuple[Limit, ...]]:

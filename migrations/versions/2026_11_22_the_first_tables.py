@@ -339,6 +339,8 @@ def upgrade() -> None:
         sa.Column("from_name", sa.String(), server_default="", nullable=False),
         sa.Column("from_address", sa.String(), nullable=False),
         sa.Column("reply_to", sa.String(), server_default="", nullable=False),
+        sa.Column("public_url", sa.String(), nullable=True),
+        sa.Column("list_name", sa.String(), nullable=True),
         sa.Column("list_ids", sa.ARRAY(sa.BigInteger()), server_default="{}", nullable=False),
         sa.Column("recipient_address", sa.String(), nullable=True),
         sa.Column("recipient_variables", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),

@@ -1,9 +1,15 @@
 """What becomes of each copy, against a real Postgres and a relay that does as it is told."""
 
+import hashlib
+from datetime import datetime
+from typing import cast
+
 from sqlalchemy import text
 
 from email_campaign.audience.lists import MailingList
+from email_campaign.delivery.compose import compose
 from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.delivery.orders import derive_keys, read_order
 from tests.delivery.conftest import Engine
 from tests.tools.scripted_smtp import Rule, Script
 
@@ -73,3 +79,18 @@ def test_a_message_that_cannot_be_rendered_for_one_contact_stops_nobody_else(eng
     rejected = [a for a in engine_room.attempts(mailing_id) if a["verdict"] == "rejected"]
     assert rejected[0]["phase"] == "render"
     assert "city" in str(rejected[0]["reply"])
+
+
+def test_a_mail_is_composed_again_to_the_same_bytes_after_a_move_and_a_renamed_list(engine_room: Engine) -> None:
+    mailing_id = engine_room.launch(1)
+    engine_room.run(mailing_id)
+    (attempt,) = engine_room.attempts(mailing_id)
+    with engine_room.factory.begin() as session:
+        session.execute(text("UPDATE mailing_lists SET name = 'Another name'"))
+    moved = engine_room.settings.model_copy(update={"public_url": "https://elsewhere.example"})
+    with engine_room.factory() as session:
+        order = read_order(session, mailing_id, moved)
+        address = session.scalar(text("SELECT address FROM contacts"))
+    recipient = {**cast("dict[str, str]", attempt["variables"]), "address": address}
+    again = compose(order.letterhead, derive_keys(moved), 1, recipient, cast("datetime", attempt["started_at"]))
+    assert hashlib.sha256(again.data).digest() == attempt["message_sha256"]
