@@ -53,8 +53,10 @@ def test_an_administrator_and_a_token_are_made(tmp_path: Path, settings: Setting
     user = authenticate(session, address="ada@example.com", password=password)
     assert user
     assert user.role == Role.ADMIN
+    session.commit()  # the commands take their time, and no transaction may idle for long
     token = command("create-token", "ada@example.com", "ci", data_dir=tmp_path, DATABASE_URL=settings.database_url)
     assert authenticate_token(session, token=token.stdout.strip(), now=utc_now()) == user
+    session.commit()
     again = command("create-admin", "ada@example.com", data_dir=tmp_path, DATABASE_URL=settings.database_url)
     assert again.returncode == 1
     assert "Traceback" not in again.stderr

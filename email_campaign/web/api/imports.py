@@ -126,6 +126,8 @@ def list_imports(session: SessionDep, page: PageDep) -> Page[ImportOut]:
     tasks = {
         task.id: task for task in session.scalars(select(Task).where(Task.id.in_([one.task_id for one in rows.items])))
     }
+    for one in rows.items:
+        session.refresh(one)  # never older than its task: one that is done shows all its counts
     return Page(items=[_out(one, tasks.get(one.task_id or 0)) for one in rows.items], next=rows.next)
 
 
@@ -133,7 +135,9 @@ def list_imports(session: SessionDep, page: PageDep) -> Page[ImportOut]:
 def show_import(session: SessionDep, import_id: PathId) -> ImportOut:
     """An import with its counts so far."""
     one = imports.get_import(session, import_id)
-    return _out(one, session.get(Task, one.task_id))
+    task = session.get(Task, one.task_id)
+    session.refresh(one)  # never older than its task: one that is done shows all its counts
+    return _out(one, task)
 
 
 @router.get("/{import_id}/refusals")
