@@ -11,7 +11,15 @@ from sqlalchemy.orm import Session
 
 from email_campaign.audience.subscriptions import Subscription, SubscriptionState
 from email_campaign.campaigns.campaigns import Campaign, get_locked
-from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, UnknownPolicy, move, note
+from email_campaign.campaigns.mailings import (
+    IllegalTransition,
+    Mailing,
+    MailingKind,
+    MailingState,
+    UnknownPolicy,
+    move,
+    note,
+)
 from email_campaign.content.templates import Template
 from email_campaign.content.versions import ContentVersion, freeze
 from email_campaign.db import SessionFactory
@@ -59,7 +67,9 @@ def launch(session: Session, campaign_id: int, *, actor: str, now: datetime) -> 
     """
     campaign = get_locked(session, campaign_id)
     mailing = campaign.mailing
-    if mailing.state in {MailingState.DRAFT, MailingState.SCHEDULED} and (missing := problems(session, campaign)):
+    if mailing.state not in {MailingState.DRAFT, MailingState.SCHEDULED}:
+        raise IllegalTransition(f"A campaign that is {mailing.state} cannot be launched; copy it to send it again.")
+    if missing := problems(session, campaign):
         raise Invalid("The campaign cannot be launched yet.", missing)
     move(session, mailing, MailingState.SENDING, actor=actor)
     template = session.get_one(Template, campaign.template_id)

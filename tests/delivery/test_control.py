@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -45,6 +46,20 @@ def test_fifty_launches_at_once_enrol_one_audience(engine_room: Engine) -> None:
             threads.submit(enrol_again)
     assert len(refused) == 25
     assert engine_room.run(mailing_id) == {ACCEPTED: 30}
+
+
+def test_what_was_launched_once_is_never_launched_again(engine_room: Engine) -> None:
+    mailing_id = engine_room.launch(2)
+    with engine_room.factory.begin() as session:
+        campaigns.pause(session, mailing_id, actor="test")
+    _refused_launch(engine_room, mailing_id)
+    with engine_room.factory.begin() as session:
+        campaigns.resume(session, mailing_id, actor="test")
+    engine_room.run(mailing_id)
+    launched_at = engine_room.campaign(mailing_id).mailing.launched_at
+    _refused_launch(engine_room, mailing_id)
+    after = engine_room.campaign(mailing_id).mailing
+    assert (after.state, after.launched_at) == (MailingState.FINISHED, launched_at)
 
 
 def test_after_pause_returns_no_body_begins_that_was_not_intended_before(engine_room: Engine, script: Script) -> None:
@@ -156,6 +171,11 @@ def test_a_due_campaign_that_cannot_go_says_why(engine_room: Engine) -> None:
     failed = engine_room.campaign(campaign.id)
     assert failed.mailing.state is MailingState.FAILED
     assert "list" in str(failed.mailing.failure)
+
+
+def _refused_launch(engine: Engine, mailing_id: int) -> None:
+    with pytest.raises(IllegalTransition), engine.factory.begin() as session:
+        launching.launch(session, mailing_id, actor="test", now=utc_now())
 
 
 def _list_of_one(session: Session) -> MailingList:
