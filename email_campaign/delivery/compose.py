@@ -11,9 +11,6 @@ from email_campaign.content.language import Content
 from email_campaign.content.mime import address_header, assemble, list_id_header, text_header
 from email_campaign.signing import keyed_hash, sign, unsign
 
-BUILT_INS = frozenset({"name", "address", "unsubscribe_url", "campaign_name"})
-"""Variables that every message has; they win over attributes of the same name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Keys:

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from email_campaign import queue
 from email_campaign.delivery import holds, relays
-from email_campaign.delivery.relay_check import check_relay
 from email_campaign.delivery.relays import RelayState
 from email_campaign.delivery.smtp import RelayTarget
+from email_campaign.delivery.trial_call import call_relay
 from email_campaign.reports.relay import traffic
 from email_campaign.settings import Settings
 from email_campaign.web.deps import AdminApiUser, NowDep, SessionDep, SettingsDep
@@ -80,13 +80,22 @@ class RelayOut(BaseModel):
         )
 
 
-class RelayCheckOut(BaseModel):
-    """What came of the check."""
+class LineOut(BaseModel):
+    """A line of the conversation; credentials are not among them."""
 
-    works: bool
-    message: Annotated[str, Field(examples=["smtp.example.net:587 answers, secured by STARTTLS."])]
+    at: datetime
+    who: Literal["we", "relay", "note"]
+    text: Annotated[str, Field(examples=["250 2.1.0 Ok"])]
+    is_refusal: bool
+
+
+class TrialCallOut(BaseModel):
+    """How the call went."""
+
+    works: bool = Field(description="Whether the relay would have taken a mail.")
+    error: Annotated[str, Field(description="Empty where it works.", examples=["The relay refused our credentials."])]
     seconds: float
-    credentials_refused: bool
+    lines: list[LineOut]
 
 
 @router.get("")
@@ -130,13 +139,9 @@ def resume_relay(session: SessionDep, settings: SettingsDep, _admin: AdminApiUse
 
 
 @router.post("/test")
-def check_relay_now(session: SessionDep, settings: SettingsDep, _admin: AdminApiUser) -> RelayCheckOut:
-    """Connect, secure and sign in as sending does, without a mail. Answers within some 10 s, whatever comes of it."""
+def call_relay_now(session: SessionDep, settings: SettingsDep, _admin: AdminApiUser) -> TrialCallOut:
+    """Connect, secure, sign in and name the sender as sending does, without a mail; the whole conversation."""
     session.commit()  # no connection of the pool waits idle in a transaction
-    check = check_relay(RelayTarget.from_settings(settings))
-    return RelayCheckOut(
-        works=check.works,
-        message=check.message,
-        seconds=round(check.seconds, 3),
-        credentials_refused=check.credentials_refused,
-    )
+    call = call_relay(RelayTarget.from_settings(settings), settings.mail_from)
+    lines = [LineOut(at=line.at, who=line.who, text=line.text, is_refusal=line.is_refusal) for line in call.lines]
+    return TrialCallOut(works=not call.error, error=call.error, seconds=round(call.seconds, 3), lines=lines)
