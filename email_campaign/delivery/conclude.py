@@ -69,8 +69,9 @@ def conclude(
     )
 
 
-def withdraw(trial: Trial, now: datetime) -> Result:
-    """sending → pending: an INTENT was committed, and it is certain that no byte of the body went out."""
+def withdraw(trial: Trial, now: datetime, *, intended: bool) -> Result:
+    """sending → pending: it is certain that no byte of the body went out. `intended`: its INTENT was answered with go,
+    so that this counts even when it comes late."""
     return Result(
         claim=trial.copy.claim,
         was=DeliveryState.SENDING,
@@ -78,6 +79,8 @@ def withdraw(trial: Trial, now: datetime) -> Result:
         started_at=trial.started_at,
         finished_at=now,
         logged=False,
+        relay_id=trial.relay_id,
+        phase=Phase.DATA.value if intended else "",
     )
 
 

@@ -1,7 +1,8 @@
 """Late results: what a worker learns of a copy that was taken away from it meanwhile still counts."""
 
 import logging
-from typing import LiteralString
+from dataclasses import replace
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -12,10 +13,18 @@ from email_campaign.delivery.results import Result
 
 log = logging.getLogger(__name__)
 
+_HELD_BACK: dict[str, Any] = {
+    "state": DeliveryState.DEFERRED,
+    "reason": "held_back",
+    "spared": True,
+    "reply": "(the worker had stopped; it held the body back, and no byte of it went out)",
+}
+
 
 def record_late(connection: psycopg.Connection, result: Result, worker_id: int) -> None:
     """Write a result whose fence no longer holds: always an attempt marked late; an unknown row is resolved by it.
 
+    So is one whose body was held back, if the only thing that happened since is that it was taken back: it is deferred.
     A deferral opens a finished mailing again; in a cancelled one it becomes cancelled. Safe to repeat: an attempt that
     was committed before (and whose answer was cut) is found by its start, and nothing is written again.
     """
@@ -33,6 +42,10 @@ def record_late(connection: psycopg.Connection, result: Result, worker_id: int) 
         was = _only(connection.execute(_DELIVERY, row))
         if was is None or _only(connection.execute(_KNOWN, row)) is not None:
             return
+        if not result.logged:
+            if was != DeliveryState.UNKNOWN or _only(connection.execute(_TAKEN_BACK_ONCE, row)) is None:
+                return
+            result = replace(result, **_HELD_BACK, next_attempt_at=result.finished_at)
         state, next_attempt_at = was, None
         if was == DeliveryState.UNKNOWN and result.state != DeliveryState.UNKNOWN:
             state, next_attempt_at = str(result.state), result.next_attempt_at
@@ -82,6 +95,12 @@ WITH opened AS (
 )
 INSERT INTO mailing_events (mailing_id, actor, kind, detail)
 SELECT id, 'system', 'reopened', 'A late answer of the relay deferred a copy.' FROM opened
+"""
+# The INTENT of this result was committed. If nothing but one take-back stands in the log since it began, that was ours.
+_TAKEN_BACK_ONCE: LiteralString = """
+SELECT min(phase) FROM attempts
+WHERE mailing_id = %(mailing)s AND position = %(position)s AND finished_at >= %(started)s
+HAVING count(*) = 1 AND min(phase) = 'sweep'
 """
 _MOVE: LiteralString = """
 UPDATE deliveries SET state = %(state)s, reason = %(reason)s, next_attempt_at = %(next)s, changed_at = now()

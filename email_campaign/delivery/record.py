@@ -156,7 +156,7 @@ class Recorder:
             connection.execute("COMMIT")
         rows = {(mailing_id, position): state for mailing_id, position, state in cursor.fetchall()}
         for result in results:
-            if result.claim.key not in rows and result.logged:
+            if result.claim.key not in rows and result.phase:
                 record_late(connection, result, self.worker_id)
         return [_answer(order, rows) for order in orders]
 

@@ -26,7 +26,8 @@ class Claim:
 class Result:
     """What came of one attempt: the row's move from `was` to `state`, and the attempt as it will be logged.
 
-    `logged` is False for a move that is no attempt (sending → pending, when no byte of the body went out).
+    `logged` is False for a move that is no attempt (sending → pending, when no byte of the body went out); with a phase
+    it is logged nevertheless when it comes late, since it tells what became of an unknown copy.
     """
 
     claim: Claim

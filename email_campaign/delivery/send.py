@@ -146,12 +146,12 @@ class SliceRun:
             if answer == "not now":
                 # The INTENT may have been committed by an earlier try whose answer was cut, and the mailing paused
                 # since: then the row is `sending`, and nobody else would ever touch it.
-                await self.desk.recorder.record(withdraw(trial, utc_now()))
+                await self.desk.recorder.record(withdraw(trial, utc_now(), intended=False))
                 self._hold = self._hold or Hold("not now")
             return None
         if not connection.is_open or not self.desk.may_start_body():
             self.desk.pool.drop(connection, "closed before the body")
-            await self.desk.recorder.record(withdraw(trial, utc_now()))
+            await self.desk.recorder.record(withdraw(trial, utc_now(), intended=True))
             self._hold = self._hold or Hold("withdrawn")
             return None
         try:

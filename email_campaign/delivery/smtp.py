@@ -18,6 +18,7 @@ from email_campaign.settings import Settings
 
 MAX_REPLY_BYTES = 64 * 1024
 QUIT_SECONDS = 2.0
+LAST_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ class Connection(asyncio.Protocol):
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         self._waiters.append(waiter)
         seconds = seconds or self._timeouts.command
-        timer = self._loop.call_later(seconds, self.abort, f"no answer within {seconds:g} s")
+        timer = self._loop.call_later(seconds, self._look_once_more, waiter, f"no answer within {seconds:g} s")
         self._transport.write(line)
         try:
             return await waiter
@@ -213,6 +214,10 @@ class Connection(asyncio.Protocol):
         finally:
             timer.cancel()
             self.used_at = self._loop.time()
+
+    def _look_once_more(self, waiter: "asyncio.Future[Reply]", why: str) -> None:
+        # A process that was stopped meets its timers before the replies that came meanwhile: those still count.
+        self._loop.call_later(LAST_LOOK_SECONDS, lambda: None if waiter.done() else self.abort(why))
 
     def data_received(self, data: bytes) -> None:
         """Cut the stream into replies; each goes to the step that waits for it."""

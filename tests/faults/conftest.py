@@ -1,34 +1,47 @@
 """What the fault tests stand on: the engine in this process, or the whole service in processes that can be killed."""
 
-from collections.abc import Callable, Iterator
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
-from email_campaign.db import SessionFactory
 from email_campaign.local.programs import Lifeline
 from email_campaign.settings import Settings
 from tests.delivery.conftest import engine_room, make_engine, relay, script  # noqa: F401 – fixtures
-from tests.invariants import check_counts, check_settled
+from tests.faults.waiting import wait_until
+from tests.invariants import check_carried, check_counts, check_settled
 from tests.service import Service, running_service
 from tests.tables import empty_tables
 from tests.tools.scripted_smtp import Script, ScriptedServer, running_smtp
 
+FINISH_SECONDS = 100.0
+
 
 @pytest.fixture(scope="module")
 def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
-    """The relay of the service; its rules are taken away after each test."""
+    """The relay of the service."""
     with running_smtp(Script(keep_bodies=False), tmp_path_factory.mktemp("wire") / "wire.jsonl") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def service_settings(settings: Settings) -> Settings:
+    """The settings of the service; a file that needs others overrides this."""
+    return settings
 
 
 @pytest.fixture(scope="module")
 def service(
     engine: Database,
     settings: Settings,
+    service_settings: Settings,
     lifeline: Lifeline,
     services_dir: Path,
     sink: ScriptedServer,
@@ -37,41 +50,75 @@ def service(
     """The service in processes of its own, one for each file, on a broker that starts empty."""
     folder = services_dir / str(request.path.stem)
     folder.mkdir()
-    redis.Redis.from_url(settings.redis_url).flushall()
-    with running_service(settings, lifeline, folder, sink.address) as running:
+    with redis.Redis.from_url(settings.redis_url) as broker:
+        broker.flushall()
+    with running_service(service_settings, lifeline, folder, sink.address) as running:
         yield running
     empty_tables(engine)
 
 
-@pytest.fixture(autouse=True)
-def usual_sink(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The relay does as usual again after each test."""
-    yield
-    if "sink" in request.fixturenames:
-        request.getfixturevalue("sink").script.rules.clear()
-
-
 @pytest.fixture
-def settled(service: Service, sink: ScriptedServer) -> Callable[[int], dict[str, int]]:
-    """Waits for a campaign's end and checks it against rows and wire; its counts."""
+def scene(service: Service, sink: ScriptedServer) -> Iterator["Scene"]:
+    """The running service with its relay as usual; what was killed is there again for the next test."""
+    sink.script.rules.clear()
+    yield Scene(service, sink)
+    sink.script.rules.clear()
+    for name in ("send1", "send2"):
+        if name not in service.processes:
+            service.start(name)
 
-    def wait(campaign_id: int) -> dict[str, int]:
-        counts = service.finished(campaign_id)
-        check_mailing(service.factory, campaign_id, service.settings, sink)
+
+@dataclass
+class Scene:
+    """The service, its relay, and what one does to them."""
+
+    service: Service
+    sink: ScriptedServer
+
+    def bodies(self, campaign_id: int) -> int:
+        """How many bodies of this campaign were complete on the wire."""
+        return sum(len(events) for events in self.wire(campaign_id).values())
+
+    def wire(self, campaign_id: int) -> dict[str, list[Any]]:
+        """Complete bodies of this campaign by recipient."""
+        with self.service.factory() as session:
+            query = text(
+                "SELECT c.address FROM deliveries d JOIN contacts c ON c.id = d.contact_id WHERE mailing_id = :m"
+            )
+            theirs = set(session.scalars(query, {"m": campaign_id}))
+        return {who: found for who, found in self.sink.log.bodies_by_recipient().items() if who in theirs}
+
+    def until_bodies(self, campaign_id: int, count: int) -> None:
+        """Wait until so many bodies of this campaign were complete."""
+        wait_until(lambda: self.bodies(campaign_id) >= count, 60)
+
+    def count(self, campaign_id: int, state: str) -> int:
+        """How many of its copies are in this state."""
+        return int(self.service.get(f"/campaigns/{campaign_id}")["counts"][state])
+
+    def kill(self, *names: str) -> None:
+        """Kill these programs, without a chance to say anything."""
+        for name in names:
+            os.killpg(self.service.processes[name].pid, signal.SIGKILL)
+        for name in names:
+            self.service.processes.pop(name).wait()
+
+    def signal(self, name: str, which: signal.Signals) -> None:
+        """Send a signal to a program and all its children."""
+        os.killpg(self.service.processes[name].pid, which)
+
+    def finished(self, campaign_id: int) -> dict[str, int]:
+        """Wait until the campaign is finished; its counts, without zeros."""
+        path = f"/campaigns/{campaign_id}"
+        campaign = self.service.wait(path, lambda c: c["state"] == "finished", FINISH_SECONDS)
+        return {state: count for state, count in campaign["counts"].items() if count}
+
+    def settled(self, campaign_id: int) -> dict[str, int]:
+        """Its counts when it is finished, with I1 to I6 checked against rows and wire."""
+        counts = self.finished(campaign_id)
+        with self.service.factory() as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            check_counts(session, campaign_id)
+            check_carried(session, campaign_id)
+            check_settled(session, campaign_id, self.service.settings, self.sink.log)
         return counts
-
-    return wait
-
-
-def check_mailing(factory: SessionFactory, mailing_id: int, settings: Settings, server: ScriptedServer) -> None:
-    """I1 to I5 of a settled mailing."""
-    with factory() as session:
-        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        check_counts(session, mailing_id)
-        check_settled(session, mailing_id, settings, server.log)
-
-
-def scalar(factory: SessionFactory, query: str, **values: object) -> int:
-    """One number from the database."""
-    with factory() as session:
-        return int(session.scalar(text(query), values) or 0)

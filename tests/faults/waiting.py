@@ -1,7 +1,9 @@
-"""Waiting for something to become true, with an end."""
+"""Waiting for something to become true, with an end; and addresses that lead through a proxy."""
 
 import time
 from collections.abc import Callable
+
+from tests.tools.proxy import Proxy
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = 30.0) -> None:
@@ -10,3 +12,15 @@ def wait_until(is_so: Callable[[], object], seconds: float = 30.0) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"still not so after {seconds:g} s"
         time.sleep(0.01)
+
+
+def target_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    host, _, port = url.rpartition("@")[2].partition("/")[0].partition(":")
+    return host, int(port)
+
+
+def through(url: str, proxy: Proxy) -> str:
+    """The same URL by way of the proxy."""
+    before, _, after = url.rpartition("@")
+    return f"{before}@{proxy.address[0]}:{proxy.address[1]}/{after.partition('/')[2]}"

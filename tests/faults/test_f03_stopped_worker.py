@@ -1,0 +1,103 @@
+"""F3: SIGSTOP beyond the lease, then SIGCONT: before INTENT nothing goes out twice; after it one body a connection at
+most, and its late result counts."""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from email_campaign.delivery import workers
+from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.delivery.record import Answer
+from email_campaign.delivery.results import Claim
+from tests.delivery.conftest import Engine
+from tests.faults.conftest import Scene
+from tests.faults.waiting import wait_until
+from tests.tools.scripted_smtp import Rule, Script
+
+
+@pytest.mark.faults
+def test_f03_a_worker_stopped_before_the_intent_sends_nothing_when_it_wakes(scene: Scene) -> None:
+    rule = Rule("data", delay_seconds=1.0)
+    scene.sink.script.rules.append(rule)
+    before = len(scene.sink.log.events("rcpt"))
+    campaign_id = scene.service.launch(60)
+    wait_until(lambda: len(scene.sink.log.events("rcpt")) >= before + 16)
+    scene.signal("send1", signal.SIGSTOP)
+    scene.sink.script.rules.clear()
+    counts = scene.settled(campaign_id)  # without it: its slices were taken back
+    scene.signal("send1", signal.SIGCONT)
+    later = scene.service.launch(20)
+    assert scene.settled(later) == {"accepted": 20}
+    assert scene.settled(campaign_id)["accepted"] >= counts["accepted"]
+    assert sum(counts.values()) == 60
+
+
+@pytest.mark.faults
+def test_f03_what_a_stopped_worker_learns_late_counts(scene: Scene) -> None:
+    scene.sink.script.rules.append(Rule("dot", delay_seconds=1.0))
+    campaign_id = scene.service.launch(60)
+    scene.until_bodies(campaign_id, 16)
+    scene.signal("send1", signal.SIGSTOP)
+    wait_until(lambda: scene.count(campaign_id, "unknown") > 0)
+    scene.sink.script.rules.clear()
+    counts = scene.settled(campaign_id)
+    assert counts["unknown"] >= 1
+    scene.signal("send1", signal.SIGCONT)
+    wait_until(lambda: scene.count(campaign_id, "unknown") < counts["unknown"])
+    wait_until(lambda: scene.count(campaign_id, "unknown") == 0)
+    assert scene.settled(campaign_id) == {"accepted": 60}
+
+
+def test_f03_a_reply_that_came_while_the_process_was_stopped_beats_the_timeout(
+    make_engine: Callable[..., Engine], script: Script
+) -> None:
+    engine = make_engine(smtp_final_dot_timeout_seconds=0.6)
+    script.rules.append(Rule("dot", delay_seconds=0.3))
+    mailing_id = engine.launch(1)
+    engine.enrol(mailing_id)
+    sending = threading.Thread(target=engine.send, args=[engine.dispatch()])
+    sending.start()
+    engine.relay.log.wait_for("body-complete", 1)
+    engine.process._loop.call_soon_threadsafe(time.sleep, 1.0)  # the loop stands still, as under SIGSTOP
+    sending.join()
+    assert engine.run(mailing_id) == {DeliveryState.ACCEPTED: 1}
+
+
+def test_f03_a_body_that_was_held_back_after_its_intent_is_not_left_unknown(make_engine: Callable[..., Engine]) -> None:
+    engine = make_engine()
+    mailing_id = engine.launch(1)
+    engine.enrol(mailing_id)
+    intend = engine.process.recorder.intend
+
+    def intend_and_stop(claim: Claim) -> "asyncio.Future[Answer]":
+        """As if the process were stopped between the answer to its INTENT and the body."""
+        future = intend(claim)
+        future.add_done_callback(stop)
+        return future
+
+    def stop(_: object) -> None:
+        stopped.set()
+        awake.wait(20)
+
+    stopped, awake = threading.Event(), threading.Event()
+    engine.process.recorder.intend = intend_and_stop  # type: ignore[method-assign]
+    sending = threading.Thread(target=engine.send, args=[engine.dispatch()])
+    sending.start()
+    assert stopped.wait(10)
+    with engine.factory.begin() as session:
+        workers.sign_off(session, engine.process.worker_id)
+    engine.sweep()
+    assert engine.states(mailing_id) == {DeliveryState.UNKNOWN: 1}
+    wait_until(lambda: not engine.process.may_start_body())
+    awake.set()
+    sending.join()
+    assert engine.relay.log.bodies() == []
+    engine.process.recorder.intend = intend  # type: ignore[method-assign]
+    wait_until(engine.process.may_start_body)
+    assert engine.run(mailing_id) == {DeliveryState.ACCEPTED: 1}
+    log = [(a["phase"], a["verdict"], a["late"]) for a in engine.attempts(mailing_id)]
+    assert log == [("sweep", "unknown", False), ("data", "deferred", True), ("body", "accepted", False)]
