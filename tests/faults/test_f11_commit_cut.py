@@ -9,7 +9,7 @@ from email_campaign.campaigns import campaigns
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.settings import Settings
 from tests.delivery.conftest import Engine
-from tests.faults.waiting import wait_until
+from tests.faults.waiting import target_of, through, wait_until
 from tests.tools.proxy import Proxy, running_proxy
 from tests.tools.scripted_smtp import Rule, Script
 
@@ -20,17 +20,14 @@ COMMIT = b"COMMIT\0"
 @pytest.fixture
 def proxy(settings: Settings) -> Iterator[Proxy]:
     """Between the recorder and Postgres."""
-    host, _, port = settings.database_url.rpartition("@")[2].partition("/")[0].partition(":")
-    with running_proxy((host, int(port))) as running:
+    with running_proxy(target_of(settings.database_url)) as running:
         yield running
 
 
 @pytest.fixture
 def engine(make_engine: Callable[..., Engine], settings: Settings, proxy: Proxy) -> Engine:
     """An engine whose recorder alone goes through the proxy."""
-    before, _, after = settings.database_url.rpartition("@")
-    database = after.partition("/")[2]
-    return make_engine(database_url=f"{before}@{proxy.address[0]}:{proxy.address[1]}/{database}")
+    return make_engine(database_url=through(settings.database_url, proxy))
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
