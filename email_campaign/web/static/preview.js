@@ -32,7 +32,8 @@ function attach(form, view) {
     }
   }
 
-  form.addEventListener("input", () => {
+  document.addEventListener("input", ({ target }) => { // fields of the form may stand outside of it
+    if (target.form !== form) return;
     clearTimeout(timer);
     timer = setTimeout(refresh, PAUSE_MS);
   });
