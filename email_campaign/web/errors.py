@@ -170,7 +170,12 @@ def _sign_in_needed(request: Request, _error: Exception) -> Response:
 
 def _unstorable(request: Request, error: Exception) -> Response:
     log.warning("the database refused a value: %s", type(getattr(error, "orig", error)).__name__)
-    return answer(request, Problem(422, "A value cannot be stored: it has a NUL or half a surrogate pair in it, or a number is too large."))
+    return answer(
+        request,
+        Problem(
+            422, "A value cannot be stored: it has a NUL or half a surrogate pair in it, or a number is too large."
+        ),
+    )
 
 
 def _database_away(request: Request, error: Exception) -> Response:
