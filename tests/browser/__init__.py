@@ -1,0 +1,1 @@
+"""The pages in a real browser. A package, so that its service ends with its last test: two would take each other's work."""
