@@ -1,5 +1,6 @@
 """F16: greylisting: accepted on attempt 2, with the spacing kept."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from email_campaign.delivery.deliveries import DeliveryState
@@ -8,8 +9,9 @@ from tests.tools.scripted_smtp import Rule, Script
 
 
 def test_f16_a_greylisted_copy_is_accepted_on_its_second_attempt_and_not_too_soon(
-    engine_room: Engine, script: Script
+    make_engine: Callable[..., Engine], script: Script
 ) -> None:
+    engine_room = make_engine(retry_delays_seconds=(1.5, 3.0))
     script.rules.append(Rule("rcpt", reply=b"450 4.7.1 greylisted, come back later", first=1))
     mailing_id = engine_room.launch(12)
     assert engine_room.run(mailing_id) == {DeliveryState.ACCEPTED: 12}

@@ -14,9 +14,14 @@ from email_campaign.campaigns.mailings import MailingState
 from email_campaign.delivery import leases
 from email_campaign.delivery.deliveries import DeliveryState
 from tests.delivery.conftest import Engine
+from tests.faults.waiting import scalar, wait_until
 from tests.tools.scripted_smtp import Rule, Script
 
 ACCEPTED, CANCELLED = DeliveryState.ACCEPTED, DeliveryState.CANCELLED
+RECORDER_WAITS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'email-campaign recorder' AND wait_event_type = 'Lock' AND wait_event = 'transactionid'
+"""
 IN_FLIGHT = text("""
 SELECT c.address FROM deliveries d JOIN contacts c ON c.id = d.contact_id
 WHERE d.mailing_id = :m AND d.state IN ('sending', 'accepted')
@@ -77,6 +82,30 @@ def test_f21_no_body_begins_after_a_pause_that_was_not_intended_before(
     assert set(states) <= {ACCEPTED, CANCELLED}
     assert sum(states.values()) == count
     assert states[ACCEPTED] == len(first.relay.log.bodies())
+
+
+def test_f21_a_pause_waits_for_the_intent_that_is_being_committed(engine_room: Engine) -> None:
+    mailing_id = engine_room.launch(1)
+    engine_room.enrol(mailing_id)
+    slices = engine_room.dispatch()
+
+    def pause() -> None:
+        with engine_room.factory.begin() as session:
+            campaigns.pause(session, mailing_id, actor="test")
+
+    with engine_room.factory.begin() as holder:  # the recorder has read the state, and waits for this row
+        holder.execute(text("SELECT FROM deliveries WHERE mailing_id = :m FOR UPDATE"), {"m": mailing_id})
+        sending = threading.Thread(target=engine_room.send, args=[slices])
+        sending.start()
+        wait_until(lambda: scalar(engine_room.factory, RECORDER_WAITS), 5)
+        pausing = threading.Thread(target=pause)
+        pausing.start()
+        pausing.join(0.5)
+        assert pausing.is_alive()
+        assert engine_room.relay.log.events("body-begun") == []
+    pausing.join()
+    sending.join()
+    assert engine_room.states(mailing_id) == {ACCEPTED: 1}
 
 
 def test_f21_a_copy_that_comes_back_while_its_campaign_is_cancelled_is_cancelled_too(engine_room: Engine) -> None:

@@ -29,5 +29,5 @@ def test_f24_a_rolling_restart_leaves_nothing_unknown(scene: Scene) -> None:
 
 
 def _rate(scene: Scene, campaign_id: int) -> float:
-    times = sorted(body.at for bodies in scene.wire(campaign_id).values() for body in bodies)
+    times: list[float] = sorted(body.at for bodies in scene.wire(campaign_id).values() for body in bodies)
     return len(times) / (times[-1] - times[0])

@@ -3,6 +3,9 @@
 import time
 from collections.abc import Callable
 
+from sqlalchemy import text
+
+from email_campaign.db import SessionFactory
 from tests.tools.proxy import Proxy
 
 
@@ -12,6 +15,12 @@ def wait_until(is_so: Callable[[], object], seconds: float = 30.0) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"still not so after {seconds:g} s"
         time.sleep(0.01)
+
+
+def scalar(factory: SessionFactory, query: str) -> int:
+    """A number from the database, in a transaction of its own."""
+    with factory() as session:
+        return int(session.scalar(text(query)) or 0)
 
 
 def target_of(url: str) -> tuple[str, int]:
