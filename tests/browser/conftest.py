@@ -37,11 +37,16 @@ def service(
 ) -> Iterator[Service]:
     """Every process of the service; its relay is the inbox."""
     smtp_port = ports.free_port()
-    inbox = {"inbox_smtp_port": smtp_port, "inbox_http_port": ports.free_port()}
+    update = {
+        "inbox_smtp_port": smtp_port,
+        "inbox_http_port": ports.free_port(),
+        "sweep_seconds": 1.0,  # speeds are measured from sweep to sweep, and people look at them
+        "smtp_idle_seconds": 0.5,  # the inbox keeps its mood (Jim) for as long as a connection lasts
+    }
     folder = services_dir / "browser"
     folder.mkdir()
     empty_tables(engine)
-    with running_service(settings, lifeline, folder, ("127.0.0.1", smtp_port), **inbox) as running:
+    with running_service(settings, lifeline, folder, ("127.0.0.1", smtp_port), **update) as running:
         with running.factory.begin() as session:
             create_user(session, address=ADDRESS, name="Ines", password=PASSWORD, role=Role.ADMIN, now=utc_now())
         running.start("inbox")

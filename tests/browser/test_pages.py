@@ -107,6 +107,26 @@ def test_no_page_has_errors_light_or_dark_or_is_wider_than_a_phone(visit: Visit,
     assert not too_wide, "\n".join(too_wide)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "setTimeout(() => { throw Error('a script broke'); })",
+        "document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">inline</p>')",
+        "document.body.append(Object.assign(new Image(), {src: 'https://images.example/poppy.png'}))",
+    ],
+    ids=["script error", "inline style", "picture from elsewhere"],
+)
+def test_a_visit_fails_where_a_script_or_the_policy_is_broken(visit: Visit, wrong: str) -> None:
+    def break_it() -> None:
+        with visit() as page:
+            page.goto("/admin")
+            page.evaluate(wrong)
+            page.reload()  # by then it was noticed
+
+    with pytest.raises(AssertionError, match=r"script broke|Content Security Policy"):
+        break_it()
+
+
 def test_a_campaign_goes_out_without_any_script(visit: Visit) -> None:
     with visit(java_script_enabled=False) as page:
         name = "Without scripts"

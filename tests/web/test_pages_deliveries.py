@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -44,12 +45,12 @@ def _copy(session: Session, state: DeliveryState, reason: str | None = None) -> 
     return campaign, make_delivery(session, campaign.mailing, person, state=state, reason=reason)
 
 
-def _send(session: Session, settings: Settings, delivery: Delivery) -> Attempt:
-    """An accepted attempt that kept what a send process keeps."""
+def _send(session: Session, settings: Settings, delivery: Delivery, **verdict: Any) -> Attempt:
+    """An attempt, accepted unless told otherwise, that kept what a send process keeps."""
     mailing = session.get_one(Mailing, delivery.mailing_id)
     version = session.get_one(ContentVersion, mailing.content_version_id)
     letterhead = letterhead_of(session, mailing, version, settings.public_url)
-    attempt = make_attempt(session, delivery)
+    attempt = make_attempt(session, delivery, **verdict)
     recipient = {"name": "Ada", "address": "ada@example.org"}
     message = compose(letterhead, derive_keys(settings), delivery.position, recipient, attempt.started_at)
     attempt.message_sha256 = hashlib.sha256(message.data).digest()
@@ -82,6 +83,17 @@ def test_an_accepted_copy_shows_the_bytes_that_were_sent(
     frame = signed_in.get(f"{HERE}/{delivery.mailing_id}-1/mail")
     assert "<p>Hello Ada</p>" in frame.text
     assert frame.headers["Content-Security-Policy"].startswith("sandbox")
+
+
+def test_a_mail_that_was_refused_before_it_was_handed_over_is_not_called_sent(
+    signed_in: TestClient, session_factory: SessionFactory, settings: Settings
+) -> None:
+    with session_factory.begin() as session:
+        _, delivery = _copy(session, DeliveryState.REJECTED)
+        _send(session, settings, delivery, phase="rcpt")
+    page = signed_in.get(f"{HERE}/{delivery.mailing_id}-1").text
+    assert "This is the mail that was not sent" in page
+    assert "These are the bytes that were sent" not in page
 
 
 def test_a_mail_that_cannot_be_rebuilt_any_more_is_not_called_the_one_that_was_sent(

@@ -29,7 +29,7 @@ _KINDS = {
     "failed": ("rejected", "not launched"),
     "missed": ("rejected", "overdue"),
     "unknown": ("unknown", "unknown"),
-    "rejected": ("deferred", "rejected"),
+    "rejected": ("rejected", "rejected"),
 }
 """Tone and word of each kind of need."""
 
