@@ -73,6 +73,7 @@ def settings(postgres_url: str, redis_url: str) -> Settings:
         smtp_final_dot_timeout_seconds=10.0,
         worker_beat_seconds=0.2,
         sweep_seconds=0.2,
+        worker_dead_looks=15,  # a busy machine must not bury the living
         window_deadline_seconds=5.0,
         retry_delays_seconds=(0.3, 0.6, 1.2),
         relay_retry_seconds=(0.1, 1.0),

@@ -30,4 +30,4 @@ def test_f24_a_rolling_restart_leaves_nothing_unknown(scene: Scene) -> None:
 
 def _rate(scene: Scene, campaign_id: int) -> float:
     times: list[float] = sorted(body.at for bodies in scene.wire(campaign_id).values() for body in bodies)
-    return len(times) / (times[-1] - times[0])
+    return float(len(times) / (times[-1] - times[0]))
