@@ -98,7 +98,8 @@ def headline(state: MailingState, going: Progress) -> str:
         return f"Cancelled: {shares} accepted before{', ' + missed if missed else ''}."
     if not going.is_enrolled:
         return f"{number(accepted)} accepted; the audience is being counted, {number(audience)} so far."
-    waiting = going.counts[DeliveryState.PENDING] + going.counts[DeliveryState.DEFERRED]
+    # With those in flight, so that the numbers of the sentence add up.
+    waiting = sum(going.counts[one] for one in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.DEFERRED))
     still = f", {number(waiting)} still to go" if waiting else ""
     paused = "Paused: " if state is MailingState.PAUSED else ""
     return f"{paused}{shares} accepted{still}{', ' + missed if missed else ''}."
