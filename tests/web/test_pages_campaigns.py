@@ -196,7 +196,7 @@ def test_a_ready_draft_is_sent_to_those_whom_the_page_names(
     again = signed_in.post(f"{HERE}/{campaign_id}/launch", data={"audience": "2"})
     assert again.status_code == 303
     assert nudges == [(queue.LAUNCH, campaign_id)]
-    assert "cannot become sending" in signed_in.get(f"{HERE}/{campaign_id}").text
+    assert "cannot be launched" in signed_in.get(f"{HERE}/{campaign_id}").text
 
 
 def test_an_audience_that_grew_meanwhile_is_asked_for_again(
