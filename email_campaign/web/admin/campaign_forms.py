@@ -1,15 +1,13 @@
 """Pages: writing a campaign, with its mail beside the form as a real contact will have it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from email_campaign.address import BadAddress, normalise
 from email_campaign.audience.lists import MailingList, live_lists, member_counts
@@ -24,9 +22,9 @@ from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.campaigns import HERE, draft_context
 from email_campaign.web.admin.fields import read_whole
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
-from email_campaign.web.errors import wants_json
 from email_campaign.web.forms import Form, FormDep
-from email_campaign.web.pages import mail_frame_response, redirect, refuse_form, render
+from email_campaign.web.pages import redirect, refuse_form, render
+from email_campaign.web.previews import answer_preview
 
 TEMPLATE = "admin/campaigns/edit.html"
 CHOICES_SHOWN = 500
@@ -95,20 +93,11 @@ def change_campaign(
 @router.post("/preview")
 def preview(request: Request, session: SessionDep, settings: SettingsDep, now: NowDep, form: FormDep) -> Response:
     """The mail that follows from a form that is not saved: JSON for the script, HTML for the frame."""
-    if not form["template_id"]:
-        seen = NO_TEMPLATE
-    else:
-        try:
-            seen = _preview(session, form, settings, now)
-        except Invalid as error:
-            # An error of what is being typed is no failed request: a browser would log each of those.
-            problems = [asdict(one) for one in error.problems] or [{"field": "", "message": error.message}]
-            if wants_json(request):
-                return JSONResponse({"subject": "", "text": "", "errors": problems})
-            return mail_frame_response("".join(f"<p>{escape(one['message'])}</p>" for one in problems))
-    if wants_json(request):
-        return JSONResponse({"subject": seen.subject, "text": seen.text})
-    return mail_frame_response(f"<pre>{escape(seen.text)}</pre>" if seen.html is None else seen.html)
+
+    def compose() -> Preview:
+        return _preview(session, form, settings, now) if form["template_id"] else NO_TEMPLATE
+
+    return answer_preview(request, compose)
 
 
 def _preview(session: Session, form: Form, settings: Settings, now: datetime) -> Preview:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from email_campaign.audience.contacts import Contact
 from email_campaign.audience.variables import attributes_in_use, sample_size
@@ -15,17 +15,17 @@ from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.content import templates
 from email_campaign.content.checks import check_content
 from email_campaign.content.templates import Template, TemplateDraft
-from email_campaign.delivery.preview import Source, preview_source, recipient_of, sample_recipient
+from email_campaign.delivery.preview import Preview, Source, preview_source, recipient_of, sample_recipient
 from email_campaign.errors import Conflict, Invalid
 from email_campaign.reports.queries import counts_of
 from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.admin.wording import not_reached
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
-from email_campaign.web.errors import wants_json
 from email_campaign.web.forms import Form, FormDep
-from email_campaign.web.pages import mail_frame_response, redirect, refuse_form, render
+from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.paging import PageDep
+from email_campaign.web.previews import answer_preview
 
 LIST = "admin/templates/list.html"
 EDIT = "admin/templates/edit.html"
@@ -81,14 +81,15 @@ def create_template(request: Request, session: SessionDep, form: FormDep, now: N
 @router.post("/preview")
 def preview(request: Request, session: SessionDep, settings: SettingsDep, form: FormDep, now: NowDep) -> Response:
     """The mail that follows from what is typed: subject and text as JSON for a script, else its HTML for the frame."""
-    address = form["contact"]
-    recipient = recipient_of(find_contact(session, address)) if address else dict(sample_recipient(session, []))
-    session.commit()  # as in create_template
-    source = Source(_unix(form.raw("subject")), _unix(form.raw("html")), _unix(form.raw("text")))
-    made = preview_source(source, recipient, settings, now)
-    if wants_json(request):
-        return JSONResponse({"subject": made.subject, "text": made.text})
-    return mail_frame_response(made.html or "<p>There is no HTML part: the mail has text only.</p>")
+
+    def compose() -> Preview:
+        address = form["contact"]
+        recipient = recipient_of(find_contact(session, address)) if address else dict(sample_recipient(session, []))
+        session.commit()  # as in create_template
+        source = Source(_unix(form.raw("subject")), _unix(form.raw("html")), _unix(form.raw("text")))
+        return preview_source(source, recipient, settings, now)
+
+    return answer_preview(request, compose)
 
 
 @router.get("/{template_id}")
