@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -18,6 +19,13 @@ class _Lot:
         self.lock = asyncio.Lock()
         self.count = 0
         self.taken_at = 0.0
+
+    def take(self) -> bool:
+        """Spend one of what is left, unless it is too old."""
+        if not self.count or time.monotonic() - self.taken_at > LOT_SECONDS:
+            return False
+        self.count -= 1
+        return True
 
 
 class Allowance:
@@ -58,6 +66,17 @@ class Allowance:
                 self._limits[mailing_id] = now
                 self._lots.pop(mailing_id, None)
 
+    def take_now(self, mailing_id: int) -> bool:
+        """Whether one mail may go without waiting: no limit is set, or the lot at hand has some left.
+
+        False says nothing but to ask `grant`. Called in the loop.
+        """
+        limits = self._limits.get(mailing_id)
+        if not limits:
+            return limits is not None
+        lot = self._lots.get(mailing_id)
+        return lot is not None and lot.take()
+
     async def grant(self, mailing_id: int) -> float | None:
         """None: one mail may go now. Else the seconds until one might, when these are more than a second."""
         if not self._limits.get(mailing_id):
@@ -67,14 +86,13 @@ class Allowance:
         async with lot.lock:
             deadline = loop.time() + PATIENCE_SECONDS
             while True:
-                if lot.count and loop.time() - lot.taken_at <= LOT_SECONDS:
-                    lot.count -= 1
+                if lot.take():
                     return None
                 limits = self._limits.get(mailing_id, ())
                 if not limits:
                     return None
                 grant = await self._throttle.grant(limits, _lot_size(limits))
-                lot.count, lot.taken_at = grant.granted, loop.time()
+                lot.count, lot.taken_at = grant.granted, time.monotonic()
                 if not grant.granted:
                     if loop.time() + grant.retry_after_seconds > deadline:
                         return grant.retry_after_seconds
