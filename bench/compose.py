@@ -1,7 +1,4 @@
-"""Microseconds a mail: rendering and assembling, beside the same mail made with EmailMessage.
-
-Run it with `python -m bench.compose`.
-"""
+"""Microseconds a mail: rendering and assembling, beside the same mail made with EmailMessage."""
 
 import gc
 import time
@@ -10,6 +7,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from functools import partial
 
+from bench.options import Options
+from bench.report import Report
 from email_campaign.content.language import Content, compile_content
 from email_campaign.content.mime import address_header, assemble, text_header
 
@@ -100,15 +99,11 @@ def microseconds(make: Callable[[int], object], mails: int) -> float:
     return best / mails * 1e6
 
 
-def main() -> None:
-    """Print a table."""
-    print(f"{'mail':24}{'bytes':>8}{'render':>9}{'in all':>9}{'EmailMessage':>14}   µs a mail")
+def run(_options: Options, report: Report) -> None:
+    """Every kind of content: rendered alone, composed our way, and the standard library's way."""
     for name, content in CONTENTS.items():
-        alone = microseconds(partial(render, content), MAILS)
+        size = f"{len(fast(content, 1)):,} bytes"
+        report.add(f"EmailMessage: {name}", microseconds(partial(slow, content), MAILS // 20), "µs a mail")
+        report.add(f"render: {name}", microseconds(partial(render, content), MAILS), "µs a mail")
         ours = microseconds(partial(fast, content), MAILS)
-        theirs = microseconds(partial(slow, content), MAILS // 20)
-        print(f"{name:24}{len(fast(content, 1)):8}{alone:9.1f}{ours:9.1f}{theirs:14.1f}")
-
-
-if __name__ == "__main__":
-    main()
+        report.add(f"compose: {name}", ours, "µs a mail", against=f"EmailMessage: {name}", note=size)

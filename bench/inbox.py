@@ -1,37 +1,41 @@
-"""How many mails a second the inbox takes, step by step and pipelined: `python -m bench.inbox [mails] [senders]`."""
+"""How many mails a second the inbox takes, step by step and pipelined."""
 
 import asyncio
-import sys
 import time
 from multiprocessing import Process
 
-from email_campaign.local.inbox.server import Options, running_inbox
+from bench.options import Options
+from bench.report import Report
+from email_campaign.local.inbox.server import Options as InboxOptions
+from email_campaign.local.inbox.server import running_inbox
 
+CONNECTIONS = 20
 HEADERS = b"From: A <a@from.example>\r\nTo: B <b@to.example>\r\nSubject: A mail of six kilobytes\r\n\r\n"
 BODY = HEADERS + (b"x" * 76 + b"\r\n") * 77 + b".\r\n"
 STEPS = (b"MAIL FROM:<a@from.example>\r\n", b"RCPT TO:<b@to.example>\r\n", b"DATA\r\n", BODY)
 
 
-def main() -> None:
-    mails = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
-    connections = int(sys.argv[2]) if len(sys.argv) > 2 else 20
+def run(options: Options, report: Report) -> None:
+    """One client process with all connections, step by step and pipelined."""
+    mails = options.counted(40_000) // CONNECTIONS * CONNECTIONS
     for name, is_pipelined in (("step by step", False), ("pipelined", True)):
-        with running_inbox(Options(keep=10_000)) as inbox:
-            client = Process(target=run_clients, args=(inbox.smtp_port, mails, connections, is_pipelined))
+        with running_inbox(InboxOptions(keep=10_000)) as inbox:
+            client = Process(target=run_clients, args=(inbox.smtp_port, mails, is_pipelined))
             started = time.perf_counter()
             client.start()
             client.join()
             seconds = time.perf_counter() - started
+            if inbox.store.changes != mails:
+                raise RuntimeError(f"The inbox counted {inbox.store.changes:,} mails of {mails:,} sent.")
             kept = f"{len(inbox.store):,} kept, {inbox.store.held_bytes / 1e6:.0f} MB"
-            print(f"{name}: {inbox.store.changes:,} mails of {len(BODY):,} bytes on {connections} connections, "
-                  f"{inbox.store.changes / seconds:,.0f} a second ({kept})")  # fmt: skip
+            report.add(f"inbox: {name}", mails / seconds, "mails/s", note=f"{CONNECTIONS} connections; {kept}")
 
 
-def run_clients(port: int, mails: int, connections: int, is_pipelined: bool) -> None:
+def run_clients(port: int, mails: int, is_pipelined: bool) -> None:
     """The senders have a process of their own, so that the inbox has a core to itself."""
 
     async def send_all() -> None:
-        await asyncio.gather(*(_send(port, mails // connections, is_pipelined) for _ in range(connections)))
+        await asyncio.gather(*(_send(port, mails // CONNECTIONS, is_pipelined) for _ in range(CONNECTIONS)))
 
     asyncio.run(send_all())
 
@@ -54,7 +58,3 @@ async def _send(port: int, mails: int, is_pipelined: bool) -> None:
             writer.write(step)
             await reader.readline()
     writer.close()
-
-
-if __name__ == "__main__":
-    main()
