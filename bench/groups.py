@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import compose, inbox
+from bench import campaign, compose, inbox
 from bench.options import Options
 from bench.report import Report
 
@@ -17,6 +17,7 @@ class Group:
 
 
 GROUPS: dict[str, Group] = {
+    "campaign": Group("a campaign end to end, alone", campaign.run),
     "compose": Group("processor time of composing a mail, beside EmailMessage", compose.run),
     "inbox": Group("how fast the inbox of `make run` takes mail", inbox.run),
 }
