@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from email_campaign.delivery.compose import Message
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.leases import Copy
 from email_campaign.delivery.replies import Outcome, Phase, Reply, Verdict
@@ -32,7 +32,8 @@ class Trial:
     copy: Copy
     relay_id: int
     started_at: datetime
-    message: Message | None = None
+    data: bytes = b""
+    variables: dict[str, Any] | None = None
 
 
 def conclude(
@@ -63,8 +64,8 @@ def conclude(
         code=reply.code or None,
         enhanced_code=reply.enhanced,
         reply=reply.text,
-        message_sha256=hashlib.sha256(trial.message.data).digest() if trial.message else None,
-        variables=trial.message.variables if trial.message else None,
+        message_sha256=hashlib.sha256(trial.data).digest() if trial.data else None,
+        variables=trial.variables,
         suppress_address=trial.copy.address if verdict.suppress else None,
     )
 

@@ -43,18 +43,22 @@ class Pool:
         """A connection that can carry a mail, opened if need be. Raises smtp.ConnectFailed."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open and not self._is_worn(connection):
+            if self.may_keep(connection):
                 return connection
             await self._retire(connection)
         connection = await Connection.open(self._target)
         self.open_count += 1
         return connection
 
+    def may_keep(self, connection: Connection) -> bool:
+        """Whether another mail may go over this connection, or it is time for a new one."""
+        return connection.is_open and not self._is_worn(connection)
+
     async def give_back(self, connection: Connection) -> None:
         """Keep it for the next mail, retire it when it is closed or worn, drop it when its mail was broken off."""
         if not connection.is_between_mails:
             self.drop(connection, "broken off within a mail")
-        elif connection.is_open and not self._is_worn(connection):
+        elif self.may_keep(connection):
             self._idle.append(connection)
         else:
             await self._retire(connection)

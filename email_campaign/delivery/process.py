@@ -109,6 +109,10 @@ class SendProcess:
         age = self._loop.time() - self._beat_at
         return not self._stopping and age < STALE_BEATS * self._settings.worker_beat_seconds
 
+    def grant_now(self, mailing_id: int) -> bool:
+        """Leave to send one mail at once: no limit is set, or some of the last lot is left."""
+        return self._allowance.take_now(mailing_id)
+
     async def grant(self, mailing_id: int) -> Hold | None:
         """Leave to send one mail now, or until when to hold."""
         wait = await self._allowance.grant(mailing_id)

@@ -4,18 +4,19 @@ Nothing goes out whose INTENT is not committed, and nothing is forgotten whose R
 """
 
 import asyncio
+import json
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, LiteralString
+from typing import Literal, LiteralString
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from email_campaign.campaigns.mailings import SEND_LOCK
+from email_campaign.delivery import arrays
 from email_campaign.delivery.late import record_late
 from email_campaign.delivery.results import Claim, Result
 
@@ -49,6 +50,7 @@ class Recorder:
         self._loop = loop
         self._queue: deque[_Item] = deque()
         self._wake = threading.Condition()
+        self._is_waiting = False
         self._closing = False
         self._connection: psycopg.Connection | None = None
         self.answered_count = 0
@@ -73,9 +75,10 @@ class Recorder:
 
     def _put(self, order: Claim | Result) -> "asyncio.Future[Answer]":
         item = _Item(order, self._loop.create_future())
-        with self._wake:
-            self._queue.append(item)
-            self._wake.notify()
+        self._queue.append(item)
+        if self._is_waiting:  # while it commits it looks for itself what has come meanwhile
+            with self._wake:
+                self._wake.notify()
         return item.future
 
     def _run(self) -> None:
@@ -89,21 +92,23 @@ class Recorder:
     def _next_batch(self) -> list[_Item]:
         """Everything that is waiting, once an intent is among it or the oldest result has waited long enough."""
         with self._wake:
+            self._is_waiting = True
             while not self._closing:
                 if not self._queue:
                     self._wake.wait()
                     continue
                 patience = self._queue[0].since + RESULT_WAIT_SECONDS - time.monotonic()
-                if patience <= 0 or any(isinstance(item.order, Claim) for item in self._queue):
+                if patience <= 0 or any(isinstance(item.order, Claim) for item in tuple(self._queue)):
                     break
                 self._wake.wait(patience)
-            batch: list[_Item] = []
-            rows: set[tuple[int, int]] = set()
-            # One row stands at most once in a statement: the next order for it begins the next batch.
-            while self._queue and len(batch) < MAX_BATCH and self._queue[0].claim.key not in rows:
-                rows.add(self._queue[0].claim.key)
-                batch.append(self._queue.popleft())
-            return batch
+            self._is_waiting = False
+        batch: list[_Item] = []
+        rows: set[tuple[int, int]] = set()
+        # One row stands at most once in a statement: the next order for it begins the next batch.
+        while self._queue and len(batch) < MAX_BATCH and self._queue[0].claim.key not in rows:
+            rows.add(self._queue[0].claim.key)
+            batch.append(self._queue.popleft())
+        return batch
 
     def _commit(self, batch: list[_Item]) -> list[Answer]:
         """Commit the batch, however long Postgres stays away; a row that poisons it is committed by itself."""
@@ -149,24 +154,18 @@ class Recorder:
         with connection.pipeline():
             connection.execute("BEGIN")
             # A statement of its own: what the next one reads is newer than any pause that held this lock.
-            connection.execute(_LOCK, [SEND_LOCK, mailing_ids])
+            connection.execute(_LOCK, [SEND_LOCK, arrays.of_numbers(mailing_ids)], prepare=True)
             if suppressed := [o for o in results if o.suppress_address is not None]:
                 connection.execute(_SUPPRESS, _suppression_columns(suppressed))
-            cursor = connection.execute(_RECORD, self._parameters(results, claims))
+            worker = self.worker_id
+            columns = [*_result_columns(results), worker, *_claim_columns(claims), worker]
+            cursor = connection.execute(_RECORD, columns, prepare=True)
             connection.execute("COMMIT")
         rows = {(mailing_id, position): state for mailing_id, position, state in cursor.fetchall()}
         for result in results:
             if result.claim.key not in rows and result.phase:
                 record_late(connection, result, self.worker_id)
         return [_answer(order, rows) for order in orders]
-
-    def _parameters(self, results: Sequence[Result], claims: Sequence[Claim]) -> list[Any]:
-        return [
-            *_columns([_result_row(o) for o in results], 19),
-            self.worker_id,
-            *_columns([(o.mailing_id, o.position, o.slice_id, o.token) for o in claims], 4),
-            self.worker_id,
-        ]
 
     def _connect(self) -> psycopg.Connection:
         if self._connection is None:
@@ -180,7 +179,9 @@ class Recorder:
                 keepalives_count=3,
                 tcp_user_timeout=20_000,
                 application_name="email-campaign recorder",
-                options="-c timezone=UTC -c idle_in_transaction_session_timeout=10s",
+                # One plan for all: to plan this statement anew costs as much as to run it for thirty mails.
+                options="-c timezone=UTC -c idle_in_transaction_session_timeout=10s"
+                " -c plan_cache_mode=force_generic_plan",
             )
         return self._connection
 
@@ -202,37 +203,46 @@ def _answer(order: Claim | Result, rows: dict[tuple[int, int], str]) -> Answer:
     return {"sending": "go", "skipped": "skipped"}.get(rows[order.key], "not now") if order.key in rows else "not now"  # type: ignore[return-value]
 
 
-def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+def _result_columns(results: Sequence[Result]) -> list[str]:
+    return [
+        *_claim_columns([r.claim for r in results]),
+        arrays.of_texts([r.was for r in results]),
+        arrays.of_texts([r.state for r in results]),
+        arrays.of_texts([r.reason for r in results]),
+        arrays.of_times([r.next_attempt_at for r in results]),
+        arrays.of_numbers([r.spared for r in results]),
+        arrays.of_numbers([r.logged for r in results]),
+        arrays.of_numbers([r.relay_id for r in results]),
+        arrays.of_times([r.started_at for r in results]),
+        arrays.of_times([r.finished_at for r in results]),
+        arrays.of_texts([r.phase for r in results]),
+        arrays.of_numbers([r.code for r in results]),
+        arrays.of_texts([r.enhanced_code for r in results]),
+        arrays.of_texts([r.reply for r in results]),
+        arrays.of_bytes([r.message_sha256 for r in results]),
+        arrays.of_texts([None if r.variables is None else _json(r.variables) for r in results]),
+    ]
 
 
-def _result_row(result: Result) -> tuple[Any, ...]:
-    return (
-        result.claim.mailing_id,
-        result.claim.position,
-        result.claim.slice_id,
-        result.claim.token,
-        str(result.was),
-        str(result.state),
-        result.reason,
-        result.next_attempt_at,
-        result.spared,
-        result.logged,
-        result.relay_id,
-        result.started_at,
-        result.finished_at,
-        result.phase,
-        result.code,
-        result.enhanced_code,
-        result.reply,
-        result.message_sha256,
-        None if result.variables is None else Jsonb(result.variables),
-    )
+def _claim_columns(claims: Sequence[Claim]) -> list[str]:
+    return [
+        arrays.of_numbers([c.mailing_id for c in claims]),
+        arrays.of_numbers([c.position for c in claims]),
+        arrays.of_numbers([c.slice_id for c in claims]),
+        arrays.of_numbers([c.token for c in claims]),
+    ]
 
 
-def _suppression_columns(results: Sequence[Result]) -> list[list[Any]]:
-    return _columns([(o.claim.mailing_id, o.claim.position, o.suppress_address, o.reply[:500]) for o in results], 4)
+def _suppression_columns(results: Sequence[Result]) -> list[str]:
+    return [
+        arrays.of_numbers([r.claim.mailing_id for r in results]),
+        arrays.of_numbers([r.claim.position for r in results]),
+        arrays.of_texts([r.suppress_address for r in results]),
+        arrays.of_texts([r.reply[:500] for r in results]),
+    ]
 
+
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _LOCK: LiteralString = "SELECT pg_advisory_xact_lock_shared(%s::int, m::int) FROM unnest(%s::bigint[]) AS m"
 

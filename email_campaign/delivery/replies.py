@@ -189,7 +189,8 @@ def _split(line: bytes) -> tuple[int, str]:
 
 
 def _clean(text: bytes) -> str:
-    return _CONTROLS.sub("\ufffd", text.decode("utf-8", "replace").replace("\t", " "))
+    words = text.decode("utf-8", "replace")
+    return words if words.isprintable() else _CONTROLS.sub("\ufffd", words.replace("\t", " "))
 
 
 def _judge_temporary(phase: Phase, reply: Reply) -> Verdict:

@@ -1,7 +1,7 @@
 """Sending: what happens to every copy of a leased slice, from the grant to the recorded reply.
 
-compose → grant → MAIL, RCPT, DATA → INTENT is committed → the body → RESULT is committed. Read `SliceRun` from top to
-bottom and you know how a mail leaves.
+compose → grant → MAIL, RCPT, DATA → INTENT is committed → the body → RESULT is committed. Read `SliceRun` and `_Line`
+from top to bottom and you know how a mail leaves.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from typing import Protocol
 
 from email_campaign.clock import utc_now
 from email_campaign.content.language import RenderError
-from email_campaign.delivery.compose import Keys, Letterhead, Message, compose
+from email_campaign.delivery.compose import Keys, Letterhead, compose
 from email_campaign.delivery.conclude import RetryRules, Trial, conclude, withdraw
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.leases import Copy, Lease
 from email_campaign.delivery.pool import Pool
 from email_campaign.delivery.record import Answer, Recorder
-from email_campaign.delivery.replies import Blame, Outcome, Phase, Reply, Verdict, judge, judge_drop, own_words
-from email_campaign.delivery.smtp import ConnectFailed, Connection, Dropped, Refusal
+from email_campaign.delivery.replies import Blame, Outcome, Phase, Verdict, judge, judge_drop, own_words
+from email_campaign.delivery.smtp import ConnectFailed, Connection, Dropped, Said
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,9 @@ class Desk(Protocol):
 
     def may_start_body(self) -> bool:
         """Whether this process still beats and is not stopping."""
+
+    def grant_now(self, mailing_id: int) -> bool:
+        """Leave to send one mail at once, as far as it is at hand."""
 
     async def grant(self, mailing_id: int) -> Hold | None:
         """Wait up to a second for leave to send one mail; a Hold when it takes longer."""
@@ -67,37 +70,42 @@ class SliceRun:
     keys: Keys
     relay_id: int
     rules: RetryRules
-    _hold: Hold | None = None
+    hold: Hold | None = None
     _todo: deque[Copy] = field(default_factory=deque)
     _commits: deque["asyncio.Future[Answer]"] = field(default_factory=deque)
 
     async def run(self, connections: int) -> Hold | None:
         """Send every copy, or stop at the first reason to hold. Returns when all results are committed."""
         self._todo.extend(self.lease.copies)
-        workers = (self._work() for _ in range(min(connections, len(self._todo))))
+        lines = (_Line(self).work() for _ in range(min(connections, len(self._todo))))
         # All come to their end even when one breaks: what the others have on the wire is still to be recorded.
-        ends = await asyncio.gather(*workers, return_exceptions=True)
+        ends = await asyncio.gather(*lines, return_exceptions=True)
         await asyncio.gather(*self._commits)
         for broken in filter(None, ends):
             raise broken
-        return self._hold
+        return self.hold
 
-    async def _work(self) -> None:
-        """Take copies until none is left, over one connection after the other."""
-        async with self.desk.pool.place():
-            connection: Connection | None = None
-            try:
-                while self._todo and self._hold is None:
-                    if not self.desk.may_start_body():
-                        self._hold = Hold("stopping")
-                        break
-                    connection = await self._compose(self._todo.popleft(), connection)
-            finally:
-                if connection is not None:
-                    await self.desk.pool.give_back(connection)
+    def next_trial(self) -> Trial | None:
+        """The next copy with its message; None when none is left or there is a reason to hold.
 
-    async def _compose(self, copy: Copy, connection: Connection | None) -> Connection | None:
-        """The message of one copy; one that cannot be rendered is rejected, and the others go on."""
+        A copy that cannot be rendered is rejected, and the others go on.
+        """
+        while self._todo and self.hold is None:
+            if not self.desk.may_start_body():
+                self.hold = Hold("stopping")
+                break
+            if trial := self._compose(self._todo.popleft()):
+                return trial
+        return None
+
+    def settle(self, trial: Trial, was: DeliveryState, verdict: Verdict, said: Said) -> None:
+        """Hand the result to the recorder. Its commit is awaited at the end of the run; the next mail goes on."""
+        result = conclude(trial, was, verdict, (said.phase, said.reply), self.rules, utc_now())
+        self._commits.append(self.desk.recorder.record(result))
+        while self._commits and self._commits[0].done():
+            self._commits.popleft()
+
+    def _compose(self, copy: Copy) -> Trial | None:
         started = utc_now()
         try:
             message = compose(self.letterhead, self.keys, copy.claim.position, copy.recipient, started)
@@ -108,73 +116,115 @@ class SliceRun:
             if not isinstance(error, RenderError):
                 log.exception("the message of %d-%d cannot be composed", *copy.claim.key)
             trial = Trial(copy, self.relay_id, started)
-            self._settle(trial, DeliveryState.PENDING, RENDER_ERROR, (Phase.RENDER, own_words(str(error))))
-            return connection
-        return await self._envelope(Trial(copy, self.relay_id, started, message), message, connection)
+            self.settle(trial, DeliveryState.PENDING, RENDER_ERROR, Said(Phase.RENDER, own_words(str(error))))
+            return None
+        return Trial(copy, self.relay_id, started, message.data, message.variables)
 
-    async def _envelope(self, trial: Trial, message: Message, connection: Connection | None) -> Connection | None:
-        """MAIL, RCPT and DATA; a connection that was closed between two mails is replaced once, without a word."""
+
+class _Line:
+    """One place of a run: copies go out over a connection one after the other, each envelope with the body before it
+    where the relay allows it, over a new connection when the last one came to harm."""
+
+    def __init__(self, run: SliceRun) -> None:
+        self._run = run
+        self._desk = run.desk
+        self._connection: Connection | None = None
+
+    async def work(self) -> None:
+        """Take copies until none is left or the run holds."""
+        async with self._desk.pool.place():
+            try:
+                trial = self._run.next_trial()
+                while trial is not None and self._run.hold is None:
+                    trial = await self._send(trial)
+            finally:
+                if self._connection is not None:
+                    await self._desk.pool.give_back(self._connection)
+
+    async def _send(self, trial: Trial) -> Trial | None:
+        """Bring one copy as far as it comes; returns the next one."""
+        connection = await self._envelope(trial)
+        if connection is None:
+            return self._run.next_trial()
+        intent = self._desk.recorder.intend(trial.copy.claim)
+        following = self._run.next_trial()  # composed while Postgres commits
+        if await self._may_go(trial, await intent, connection):
+            await self._body(trial, connection, following)
+        return following
+
+    async def _envelope(self, trial: Trial) -> Connection | None:
+        """MAIL, RCPT and DATA; the connection that waits for the body. One that was closed between two mails is
+        replaced without a word."""
         while True:
-            if connection is None and (connection := await self._connect()) is None:
+            connection = self._connection = self._connection or await self._connect()
+            if connection is None or not (connection.has_envelope_ahead or await self._granted(trial)):
                 return None
             reused = connection.message_count > 0
-            self._hold = self._hold or await self.desk.grant(trial.copy.claim.mailing_id)
-            if self._hold is not None:
-                return connection
             try:
-                refusal = await connection.envelope(self.letterhead.from_address, trial.copy.address)
+                refusal = await connection.envelope(self._run.letterhead.from_address, trial.copy.address)
             except Dropped as drop:
-                self.desk.pool.drop(connection, str(drop))
-                connection = None
+                self._drop(str(drop))
                 if reused and drop.phase in {Phase.CONNECT, Phase.MAIL}:
                     continue
                 await self._dropped(trial, DeliveryState.PENDING, drop)
                 return None
             if refusal is None:
-                return await self._intent(trial, message, connection)
+                return connection
             if reused and refusal.phase is Phase.MAIL and refusal.reply.code == 421:
-                self.desk.pool.drop(connection, "421 between two mails")
-                connection = None
+                self._drop("421 between two mails")
                 continue
-            return await self._answered(trial, DeliveryState.PENDING, refusal, connection)
+            await self._answered(trial, DeliveryState.PENDING, refusal)
+            return None
 
-    async def _intent(self, trial: Trial, message: Message, connection: Connection) -> Connection | None:
+    async def _may_go(self, trial: Trial, answer: Answer, connection: Connection) -> bool:
         """After the 354: the body goes out only once Postgres has the INTENT; else the line is cut without the dot."""
-        answer = await self.desk.recorder.intend(trial.copy.claim)
+        recorder = self._desk.recorder
         if answer != "go":
-            self.desk.pool.drop(connection, f"the intent was answered {answer!r}")
+            self._drop(f"the intent was answered {answer!r}")
             if answer == "not now":
                 # The INTENT may have been committed by an earlier try whose answer was cut, and the mailing paused
                 # since: then the row is `sending`, and nobody else would ever touch it.
-                await self.desk.recorder.record(withdraw(trial, utc_now(), intended=False))
-                self._hold = self._hold or Hold("not now")
-            return None
-        if not connection.is_open or not self.desk.may_start_body():
-            self.desk.pool.drop(connection, "closed before the body")
-            await self.desk.recorder.record(withdraw(trial, utc_now(), intended=True))
-            self._hold = self._hold or Hold("withdrawn")
-            return None
-        try:
-            reply = await connection.body(message.data)
-        except Dropped as drop:
-            self.desk.pool.drop(connection, str(drop))
-            await self._dropped(trial, DeliveryState.SENDING, drop)
-            return None
-        return await self._answered(trial, DeliveryState.SENDING, Refusal(Phase.BODY, reply), connection)
+                await recorder.record(withdraw(trial, utc_now(), intended=False))
+                self._run.hold = self._run.hold or Hold("not now")
+            return False
+        if not connection.is_open or not self._desk.may_start_body():
+            self._drop("closed before the body")
+            await recorder.record(withdraw(trial, utc_now(), intended=True))
+            self._run.hold = self._run.hold or Hold("withdrawn")
+            return False
+        return True
 
-    async def _answered(
-        self, trial: Trial, was: DeliveryState, answer: Refusal, connection: Connection
-    ) -> Connection | None:
+    async def _body(self, trial: Trial, connection: Connection, following: Trial | None) -> None:
+        """The body, and the envelope of the copy that follows if it may go now: this body waits for nothing."""
+        then = None
+        if following is not None and self._may_go_along(connection, following):
+            then = (self._run.letterhead.from_address, following.copy.address)
+        try:
+            said = await connection.body(trial.data, then)
+        except Dropped as drop:
+            self._drop(str(drop))
+            await self._dropped(trial, DeliveryState.SENDING, drop)
+        else:
+            await self._answered(trial, DeliveryState.SENDING, said)
+
+    def _may_go_along(self, connection: Connection, following: Trial) -> bool:
+        return (
+            connection.is_pipelining
+            and self._run.hold is None
+            and self._desk.pool.may_keep(connection)
+            and self._desk.grant_now(following.copy.claim.mailing_id)
+        )
+
+    async def _answered(self, trial: Trial, was: DeliveryState, said: Said) -> None:
         """The relay gave a verdict; any reply to the final dot is definite."""
-        verdict = judge(answer.phase, answer.reply)
-        self._settle(trial, was, verdict, (answer.phase, answer.reply))
+        verdict = judge(said.phase, said.reply)
+        self._run.settle(trial, was, verdict, said)
         if verdict.outcome is Outcome.ACCEPTED:
-            self.desk.relay_worked()
-        await self._note_relay(verdict, answer.phase, f"{answer.reply.code} {answer.reply.text}")
+            self._desk.relay_worked()
+            return
+        await self._note_relay(verdict, said.phase, f"{said.reply.code} {said.reply.text}")
         if verdict.hangup or verdict.credentials_refused:
-            self.desk.pool.drop(connection, "the reply ends the connection")
-            return None
-        return connection
+            self._drop("the reply ends the connection")
 
     async def _dropped(self, trial: Trial, was: DeliveryState, drop: Dropped) -> None:
         """No answer: before the body the copy is tried again, after it nobody can say (RFC 1047)."""
@@ -182,28 +232,34 @@ class SliceRun:
             verdict, reply = judge(drop.phase, drop.farewell), drop.farewell
         else:
             verdict, reply = judge_drop(drop.phase, str(drop)), own_words(str(drop))
-        self._settle(trial, was, verdict, (drop.phase, reply))
+        self._run.settle(trial, was, verdict, Said(drop.phase, reply))
         await self._note_relay(verdict, drop.phase, reply.text)
 
+    async def _granted(self, trial: Trial) -> bool:
+        mailing_id = trial.copy.claim.mailing_id
+        if not self._desk.grant_now(mailing_id):
+            self._run.hold = self._run.hold or await self._desk.grant(mailing_id)
+        return self._run.hold is None
+
     async def _connect(self) -> Connection | None:
+        run = self._run
         try:
-            if not self.desk.pool.has_idle and (self._hold or self.desk.relay_hold()):
+            if not self._desk.pool.has_idle and (run.hold or self._desk.relay_hold()):
                 # What was published before the relay failed does not storm it.
-                self._hold = self._hold or self.desk.relay_hold()
+                run.hold = run.hold or self._desk.relay_hold()
                 return None
-            return await self.desk.pool.take()
+            return await self._desk.pool.take()
         except ConnectFailed as error:
-            self._hold = await self.desk.relay_failed(str(error), credentials_refused=error.credentials_refused)
+            run.hold = await self._desk.relay_failed(str(error), credentials_refused=error.credentials_refused)
             return None
 
     async def _note_relay(self, verdict: Verdict, phase: Phase, words: str) -> None:
         """A relay that turns us away before any recipient was named is left alone for a while."""
         turned_away = verdict.spared and verdict.blame is Blame.RELAY and phase in {Phase.CONNECT, Phase.MAIL}
         if turned_away or verdict.credentials_refused:
-            self._hold = await self.desk.relay_failed(words, credentials_refused=verdict.credentials_refused)
+            self._run.hold = await self._desk.relay_failed(words, credentials_refused=verdict.credentials_refused)
 
-    def _settle(self, trial: Trial, was: DeliveryState, verdict: Verdict, said: tuple[Phase, Reply]) -> None:
-        """Hand the result to the recorder. Its commit is awaited at the end of the run; the next mail goes on."""
-        self._commits.append(self.desk.recorder.record(conclude(trial, was, verdict, said, self.rules, utc_now())))
-        while self._commits and self._commits[0].done():
-            self._commits.popleft()
+    def _drop(self, why: str) -> None:
+        if self._connection is not None:
+            self._desk.pool.drop(self._connection, why)
+            self._connection = None

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -78,27 +79,57 @@ class Dropped(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """The step of the envelope that was refused, and the words."""
+class Said:
+    """The step that decided, and the relay's words: an envelope's refusal, or the reply to the final dot."""
 
     phase: Phase
     reply: Reply
 
 
-class Connection(asyncio.Protocol):
-    """An open connection. One mail at a time: `envelope`, then `body`; `quit` or `abort` at the end."""
+@dataclass(slots=True)
+class _Answer:
+    """What somebody waits for: the end of an envelope (None: go on) or the reply to a dot."""
 
-    def __init__(self, transport: asyncio.Transport, timeouts: Timeouts) -> None:
+    future: "asyncio.Future[Said | None]"
+    open_steps: int
+    said: Said | None = None
+
+
+@dataclass(slots=True)
+class _Step:
+    """A command that has no reply yet. One whose first digit is in `wanted` lets the mail go on, any other decides."""
+
+    phase: Phase
+    wanted: bytes
+    answer: _Answer
+
+
+_ENVELOPE = ((Phase.MAIL, b"2"), (Phase.RCPT, b"2"), (Phase.DATA, b"3"))
+_ASIDE = (Phase.CONNECT, b"2345")  # RSET and QUIT: whatever it says
+_DOT = (Phase.BODY, b"")
+
+
+class Connection(asyncio.Protocol):
+    """An open connection. One mail at a time: `envelope`, then `body`; `quit` or `abort` at the end.
+
+    Where the relay offers PIPELINING (RFC 2920) an envelope is one write, and may go out with the body before it.
+    """
+
+    def __init__(self, transport: asyncio.Transport, timeouts: Timeouts, *, is_pipelining: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._timeouts = timeouts
-        self._buffer = bytearray()
+        self._rest = b""
         self._lines: list[bytes] = []
-        self._waiters: deque[asyncio.Future[Reply]] = deque()
+        self._steps: deque[_Step] = deque()
+        self._ahead: _Answer | None = None
+        self._patience = self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._lost: str | None = None
         self._farewell: Reply | None = None
         self._needs_reset = False
         self._in_mail = False
+        self.is_pipelining = is_pipelining
         self.opened_at = self._loop.time()
         self.used_at = self.opened_at
         self.message_count = 0
@@ -132,7 +163,7 @@ class Connection(asyncio.Protocol):
         if client.transport is None:
             raise ConnectFailed("The relay closed the connection after its greeting.")
         transport = cast("asyncio.Transport", client.transport)  # uvloop's is no subclass
-        connection = cls(transport, target.timeouts)
+        connection = cls(transport, target.timeouts, is_pipelining=client.supports_extension("pipelining"))
         transport.set_protocol(connection)
         return connection
 
@@ -146,46 +177,57 @@ class Connection(asyncio.Protocol):
         """Whether the last mail came to its end: a connection left in its midst would take commands for a body."""
         return not self._in_mail
 
-    async def envelope(self, mail_from: str, recipient: str) -> Refusal | None:
-        """MAIL, RCPT and DATA, step by step; None after the 354. Raises Dropped.
+    @property
+    def has_envelope_ahead(self) -> bool:
+        """Whether the last body took the next envelope along."""
+        return self._ahead is not None
 
-        After a refusal the next envelope begins with RSET, so that a relay that hangs there cannot swallow this reply.
+    async def envelope(self, sender: str, recipient: str) -> Said | None:
+        """MAIL, RCPT and DATA; None after the 354, else what was refused. Raises Dropped.
+
+        One that went out with the body before it is only waited for. After a refusal the next envelope begins with
+        RSET, so that a relay that hangs there cannot swallow this reply.
         """
-        self.message_count += 1
-        if self._needs_reset:
-            await self._command(Phase.CONNECT, b"RSET\r\n")
-            self._needs_reset = False
-        self._in_mail = True
-        steps = (
-            (Phase.MAIL, b"MAIL FROM:<%b>\r\n" % mail_from.encode(), 2),
-            (Phase.RCPT, b"RCPT TO:<%b>\r\n" % recipient.encode(), 2),
-            (Phase.DATA, b"DATA\r\n", 3),
-        )
-        for phase, line, wanted in steps:
-            reply = await self._command(phase, line)
-            if reply.code // 100 != wanted:
-                self._needs_reset = True
-                self._in_mail = False
-                return Refusal(phase, reply)
-        return None
+        answer, self._ahead = self._ahead, None
+        if answer is not None:
+            refusal = await self._end_of(answer)
+        elif self.is_pipelining:
+            lines, steps = self._begin(sender, recipient)
+            refusal = await self._end_of(self._ask(b"".join(lines), steps))
+        else:
+            for line, step in zip(*self._begin(sender, recipient), strict=True):
+                if refusal := await self._end_of(self._ask(line, [step])):
+                    break
+        self._needs_reset = refusal is not None
+        self._in_mail = refusal is None
+        return refusal
 
-    async def body(self, message: bytes) -> Reply:
+    async def body(self, message: bytes, then: tuple[str, str] | None = None) -> Said:
         """Hand over the message (CRLF lines, not yet dot-stuffed) and return the reply to the final dot.
 
-        Raises Dropped: then nobody can say whether the relay took it.
+        `then`, on a connection that `is_pipelining`: sender and recipient of the next envelope, which goes out in the
+        same write and must be the next that is asked for. Raises Dropped: nobody can say whether the relay took it.
         """
-        reply = await self._command(Phase.BODY, dot_stuff(message), self._timeouts.final_dot)
-        self._in_mail = False
-        if self._transport.get_write_buffer_size():
+        tail = b""
+        steps: list[tuple[Phase, bytes]] = []
+        if then is not None:
+            lines, steps = self._begin(*then)
+            tail = b"".join(lines)
+        answer = self._ask(dot_stuff(message) + tail, [_DOT], self._timeouts.final_dot)
+        if steps:
+            self._ahead = self._await(steps)
+        said = cast("Said", await self._end_of(answer))
+        self._in_mail = bool(steps)
+        if self._transport.get_write_buffer_size() > len(tail):
             self.abort("the relay answered before it had the whole message")  # it may answer the dot once more
-        return reply
+        return said
 
     async def quit(self) -> None:
         """Say good-bye and close; a relay that does not answer is not waited for."""
         if self.is_open:
             try:
                 async with asyncio.timeout(QUIT_SECONDS):
-                    await self._command(Phase.CONNECT, b"QUIT\r\n")
+                    await self._end_of(self._ask(b"QUIT\r\n", [_ASIDE]))
             except (Dropped, TimeoutError):
                 pass
         self.abort("closed by us")
@@ -195,56 +237,96 @@ class Connection(asyncio.Protocol):
         self._lose(why)
         self._transport.abort()
 
-    async def _command(self, phase: Phase, line: bytes, seconds: float | None = None) -> Reply:
+    def _begin(self, sender: str, recipient: str) -> tuple[list[bytes], list[tuple[Phase, bytes]]]:
+        """The commands of an envelope, and what each of them wants to hear."""
+        self.message_count += 1
+        self._in_mail = True
+        lines = [b"MAIL FROM:<%b>\r\n" % sender.encode(), b"RCPT TO:<%b>\r\n" % recipient.encode(), b"DATA\r\n"]
+        if not self._needs_reset:
+            return lines, [*_ENVELOPE]
+        self._needs_reset = False
+        return [b"RSET\r\n", *lines], [_ASIDE, *_ENVELOPE]
+
+    def _ask(self, data: bytes, steps: Sequence[tuple[Phase, bytes]], seconds: float = 0.0) -> _Answer:
         if not self.is_open:
-            raise Dropped(phase, self._lost or "connection closed", self._farewell)
-        waiter: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiters.append(waiter)
-        seconds = seconds or self._timeouts.command
-        timer = self._loop.call_later(seconds, self._look_once_more, waiter, f"no answer within {seconds:g} s")
-        self._transport.write(line)
+            raise Dropped(steps[0][0], self._lost or "connection closed", self._farewell)
+        self._watch(seconds or self._timeouts.command)
+        self._transport.write(data)
+        return self._await(steps)
+
+    def _await(self, steps: Sequence[tuple[Phase, bytes]]) -> _Answer:
+        answer = _Answer(self._loop.create_future(), len(steps))
+        for phase, wanted in steps:
+            self._steps.append(_Step(phase, wanted, answer))
+        return answer
+
+    async def _end_of(self, answer: _Answer) -> Said | None:
         try:
-            return await waiter
-        except ConnectionError as error:
-            raise Dropped(phase, str(error), self._farewell) from None
+            return await answer.future
         except asyncio.CancelledError:
             # The reply would be taken for the next command's: such a connection is over.
             self.abort("cancelled")
             raise
-        finally:
-            timer.cancel()
-            self.used_at = self._loop.time()
 
-    def _look_once_more(self, waiter: "asyncio.Future[Reply]", why: str) -> None:
-        # A process that was stopped meets its timers before the replies that came meanwhile: those still count.
-        self._loop.call_later(LAST_LOOK_SECONDS, lambda: None if waiter.done() else self.abort(why))
+    def _watch(self, seconds: float) -> None:
+        """The next reply must come within so many seconds. One timer serves many mails: it looks when it fires."""
+        self.used_at = self._loop.time()
+        self._patience = seconds
+        self._deadline = self.used_at + seconds
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._steps:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+        else:
+            # A process that was stopped meets its timers before the replies that came meanwhile: those still count.
+            self._loop.call_later(LAST_LOOK_SECONDS, self._give_up, self._steps[0])
+
+    def _give_up(self, step: _Step) -> None:
+        if self._steps and self._steps[0] is step:
+            self.abort(f"timed out: no answer within {self._patience:g} s")
 
     def data_received(self, data: bytes) -> None:
         """Cut the stream into replies; each goes to the step that waits for it."""
-        self._buffer += data
-        *lines, rest = self._buffer.split(b"\n")
-        self._buffer = rest
-        if len(rest) > MAX_REPLY_BYTES or len(self._lines) > 1000:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_REPLY_BYTES or len(self._lines) > 1000:
             self.abort("the relay's reply does not end")
             return
         for line in lines:
-            self._lines.append(bytes(line.rstrip(b"\r")))
+            self._lines.append(line.rstrip(b"\r"))
             if line[3:4] != b"-":
-                reply = parse_reply(self._lines)
-                self._lines = []
-                self._take(reply)
+                reply_lines, self._lines = self._lines, []
+                self._take(reply_lines)
 
-    def _take(self, reply: Reply) -> None:
-        if self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(reply)
-        else:
+    def _take(self, lines: list[bytes]) -> None:
+        if not self._steps:
             # Nothing was asked: a 421 before it hangs up, or a relay that is out of step. Neither can be used again,
             # and a stray 250 must never be taken for an answer.
+            reply = parse_reply(lines)
             if reply.code == 421:
                 self._farewell = reply
             self.abort(f"the relay said {reply.code} {reply.text} unasked")
+            return
+        step = self._steps.popleft()
+        answer = step.answer
+        answer.open_steps -= 1
+        code = lines[-1][:3]
+        goes_on = len(code) == 3 and code.isdigit() and code[0] in step.wanted
+        if not goes_on and answer.said is None:
+            answer.said = Said(step.phase, parse_reply(lines))
+        if not answer.open_steps and not answer.future.done():
+            answer.future.set_result(answer.said)
+        if self._steps:
+            self._watch(self._timeouts.command)
+        if goes_on and step.phase is Phase.DATA and answer.said is not None:
+            self.abort("the relay refused the envelope and yet asked for the body")
 
     def eof_received(self) -> bool:
         """The relay hung up."""
@@ -256,12 +338,20 @@ class Connection(asyncio.Protocol):
         self._lose(f"connection lost: {exc}" if exc else "the relay closed the connection")
 
     def _lose(self, why: str) -> None:
-        if self._lost is None:
-            self._lost = why
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(ConnectionError(self._lost))
+        self._lost = self._lost or why
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._steps:
+            step = self._steps.popleft()
+            future = step.answer.future
+            if future.done():
+                continue
+            if step.answer.said is not None:
+                future.set_result(step.answer.said)  # it said no, and then did not answer the rest
+            else:
+                future.set_exception(Dropped(step.phase, self._lost, self._farewell))
+                future.exception()  # an envelope that went ahead may have nobody who asks
 
 
 def dot_stuff(message: bytes) -> bytes:

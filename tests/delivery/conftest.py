@@ -27,6 +27,10 @@ PATIENCE_SECONDS = 30.0
 NUMBERS = itertools.count(1)
 
 
+STEPS_TOO = pytest.mark.parametrize("script", [True, False], indirect=True, ids=["pipelined", "step by step"])
+"""For tests of the conversation: against a relay that offers PIPELINING, and against one that does not."""
+
+
 class Engine:
     """What Celery does, by hand: enrol, dispatch, send, close windows, sweep."""
 
@@ -129,9 +133,9 @@ class Engine:
 
 
 @pytest.fixture
-def script() -> Script:
-    """How the relay behaves; tests change it."""
-    return Script()
+def script(request: pytest.FixtureRequest) -> Script:
+    """How the relay behaves; tests change it. With PIPELINING, unless a test is parametrised with `STEPS_TOO`."""
+    return Script(pipelining=getattr(request, "param", True))
 
 
 @pytest.fixture

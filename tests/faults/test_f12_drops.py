@@ -1,8 +1,10 @@
 """F12: a drop after the dot is unknown and stays so; a drop at RCPT is tried again."""
 
 from email_campaign.delivery.deliveries import DeliveryState
-from tests.delivery.conftest import Engine
+from tests.delivery.conftest import STEPS_TOO, Engine
 from tests.tools.scripted_smtp import Rule, Script
+
+pytestmark = STEPS_TOO
 
 ACCEPTED, UNKNOWN = DeliveryState.ACCEPTED, DeliveryState.UNKNOWN
 

@@ -9,8 +9,10 @@ import pytest
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.smtp import Connection, RelayTarget
-from tests.delivery.conftest import Engine
+from tests.delivery.conftest import STEPS_TOO, Engine
 from tests.tools.scripted_smtp import Rule, Script, ScriptedServer
+
+pytestmark = STEPS_TOO
 
 ACCEPTED, DEFERRED = DeliveryState.ACCEPTED, DeliveryState.DEFERRED
 MAIL = b"Message-ID: <%d@x>\r\n\r\nHello\r\n"
@@ -43,10 +45,10 @@ def test_f14_a_cancelled_mail_ends_its_connection(relay: ScriptedServer, engine_
         await pool.give_back(first)
         second = await pool.take()
         assert await second.envelope("s@example.org", "next@example.org") is None
-        reply = await second.body(MAIL % 2)
+        said = await second.body(MAIL % 2)
         await pool.give_back(second)
         await pool.close()
-        return first is second, reply.code
+        return first is second, said.reply.code
 
     assert asyncio.run(cancelled_then_another()) == (False, 554)
     assert [event.recipient for event in relay.log.bodies()][-1:] == ["next@example.org"]

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from email_campaign.delivery import relays
 from email_campaign.delivery.deliveries import DeliveryState
-from tests.delivery.conftest import Engine
+from tests.delivery.conftest import STEPS_TOO, Engine
 from tests.tools.scripted_smtp import Rule, Script
+
+pytestmark = STEPS_TOO
 
 ACCEPTED, REJECTED = DeliveryState.ACCEPTED, DeliveryState.REJECTED
 
@@ -31,12 +33,12 @@ def test_f15_a_550_is_recorded_although_the_relay_hangs_at_rset_and_quit(
 def test_f15_a_relay_that_hangs_at_quit_does_not_stop_the_beat(
     make_engine: Callable[..., Engine], script: Script
 ) -> None:
-    engine = make_engine(smtp_idle_seconds=0.1, worker_beat_seconds=0.2, send_connections=8)
+    engine = make_engine(smtp_idle_seconds=1.0, worker_beat_seconds=0.2, send_connections=8)
     script.rules.append(Rule("quit", delay_seconds=60))
     script.rules.append(Rule("dot", delay_seconds=0.2))
     assert engine.run(engine.launch(8)) == {ACCEPTED: 8}
     assert engine.process.pool.open_count >= 4
-    deadline = time.monotonic() + 3.0  # eight farewells of 2 s, one after the other, would take 16 s
+    deadline = time.monotonic() + 9.0  # eight farewells of 2 s, one after the other, would take 16 s
     while engine.process.pool.open_count:
         assert engine.process.may_start_body() or engine.process.pool.open_count
         assert time.monotonic() < deadline

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from email_campaign.delivery.deliveries import DeliveryState
-from tests.delivery.conftest import Engine
+from tests.delivery.conftest import STEPS_TOO, Engine
 from tests.tools.scripted_smtp import Rule, Script
+
+pytestmark = STEPS_TOO
 
 
 def test_f16_a_greylisted_copy_is_accepted_on_its_second_attempt_and_not_too_soon(
