@@ -40,7 +40,7 @@ check: .venv/.for-work
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
-bench: .venv/.for-work
+bench: .venv/.for-work .venv-bench/.done
 	$(PY) -m bench
 
 fresh:
@@ -52,9 +52,11 @@ lock: .venv/.for-work
 	$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.txt
 	$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate -c requirements.txt --group dev \
 	  pyproject.toml -o requirements-dev.txt
+	$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --group bench \
+	  -o requirements-bench.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.for-run: LOCK = requirements.txt
@@ -75,4 +77,11 @@ clean:
 	@$(UV) pip install -q --python $(PY) --require-hashes -r $(LOCK) || \
 	  $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
 	@$(UV) pip install -q --python $(PY) --offline --no-deps --editable .
+	@touch $@
+
+# The peers that the benchmarks measure: away from the product's dependencies.
+.venv-bench/.done: requirements-bench.txt .venv/.for-work
+	@$(PYTHON) -m venv --clear .venv-bench
+	@$(UV) pip install -q --python .venv-bench/bin/python --require-hashes -r $< || \
+	  .venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -8,9 +8,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.groups import GROUPS
+from bench.groups import ALONE, GROUPS
 from bench.options import Options
-from bench.report import FILE, Report
+from bench.post_office import NotInstalled
+from bench.report import FILE, Report, VoidRun
+from bench.sinks import NoPostfix
+from email_campaign.local.programs import StartFailed
 
 PROFILE_FILE = FILE.with_name("profile.txt")
 
@@ -18,7 +21,7 @@ PROFILE_FILE = FILE.with_name("profile.txt")
 def main() -> int:
     """Run the named groups, or all; 1 when a gate failed, 130 when interrupted."""
     arguments = _parser().parse_args()
-    names = arguments.names or list(GROUPS)
+    names = arguments.names or [name for name in GROUPS if name not in ALONE]
     if unknown := [name for name in names if name not in GROUPS]:
         print(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(GROUPS)}.", file=sys.stderr)
         return 2
@@ -33,6 +36,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; what follows was measured before.")
         code = 130
+    except (NoPostfix, NotInstalled, StartFailed, VoidRun) as error:
+        print(f"\n{error}\n{getattr(error, 'log_tail', '')}".rstrip(), file=sys.stderr)
+        code = 1
     report.print_all()
     report.write(_conditions(options))
     print(f"\nWritten to {FILE.relative_to(Path.cwd()) if FILE.is_relative_to(Path.cwd()) else FILE}")

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from bench import letter
 from bench.options import Options
 from bench.profiles import Sampling, sampling
-from bench.report import Report
-from bench.sinks import Sink, running_sink
+from bench.report import Report, VoidRun
+from bench.sinks import Sink, check_sink, running_sink
 from bench.stand import Stand, add_contacts, analyse, running_stand
 from bench.usage import cpu_seconds, peak_bytes
 from email_campaign.clock import utc_now
@@ -74,7 +74,7 @@ def service_for(stand: Stand, sink: Sink, **update: Any) -> Iterator[Service]:
 
 
 def measure(stand: Stand, service: Service, list_id: int, count: int, samples: Sampling | None = None) -> Run:
-    """Draft and launch a campaign to the list, wait for its end, check that its numbers add up. Raises RuntimeError."""
+    """Draft and launch a campaign to the list, wait for its end, check that its numbers add up. Raises VoidRun."""
     campaign_id = draft(service, list_id)
     analyse(stand)
     roots = _roots(stand, service)
@@ -107,44 +107,38 @@ def draft(service: Service, list_id: int, **fields: Any) -> int:
 
 
 def wait_for_end(service: Service, campaign_id: int) -> datetime:
-    """When the campaign finished. Raises RuntimeError when nothing moves any more."""
+    """When the campaign finished. Raises VoidRun when nothing moves any more."""
     seen, moved_at = None, time.monotonic()
     while (now := service.get(f"/campaigns/{campaign_id}"))["state"] != "finished":
         if now["counts"] != seen:
             seen, moved_at = now["counts"], time.monotonic()
         if time.monotonic() - moved_at > STALL_SECONDS:
-            raise RuntimeError(f"The campaign stands still: {now}")
+            raise VoidRun(f"The campaign stands still: {now}")
         time.sleep(LOOK_SECONDS)
     return datetime.fromisoformat(now["finished_at"])
 
 
 def check_ledger(stand: Stand, campaign_id: int, count: int) -> None:
-    """Everybody was accepted at the first attempt, by rows, by counters and by the send log. Raises RuntimeError."""
+    """Everybody was accepted at the first attempt, by rows, by counters and by the send log. Raises VoidRun."""
     with stand.factory() as session:
         told = session.execute(_LEDGER, {"id": campaign_id}).one()._asdict()
     if wrong := {what: number for what, number in told.items() if number != count}:
-        raise RuntimeError(f"The run is void: of {count:,} copies the ledger tells {wrong}.")
+        raise VoidRun(f"The run is void: of {count:,} copies the ledger tells {wrong}.")
 
 
-def check_sink(sink: Sink, count: int) -> None:
-    """The sink took as many mails as were sent. Raises RuntimeError."""
-    if (taken := sink.count()) != count:
-        raise RuntimeError(f"The run is void: {count:,} mails were sent, and the sink counted {taken:,}.")
-
-
-def add_rows(report: Report, name: str, runs: Sequence[Run]) -> None:
+def add_rows(report: Report, name: str, runs: Sequence[Run], against: str | None = None) -> None:
     """The medians of some runs, under names that begin with `name`."""
     rates = sorted(run.rate for run in runs)
     spread = f"{runs[0].count:,} recipients" + (f"; {rates[0]:,.0f}–{rates[-1]:,.0f}" if len(runs) > 1 else "")
-    report.add(name, _median(rates), "recipients/s", note=spread)
+    report.add(name, median(rates), "recipients/s", against=against, note=spread)
     for kind in runs[0].cpu:
-        report.add(f"{name}: CPU of {kind}", _median([run.microseconds(kind) for run in runs]), "µs a mail")
+        report.add(f"{name}: CPU of {kind}", median([run.microseconds(kind) for run in runs]), "µs a mail")
     own = [run.microseconds("send workers", "Postgres") for run in runs]
-    report.add(f"{name}: CPU", _median(own), "µs a mail", note="send workers + Postgres")
+    report.add(f"{name}: CPU", median(own), "µs a mail", note="send workers + Postgres")
     peak = max(peak for run in runs for peak in run.peaks)
     report.add(f"{name}: memory", peak / 1e6, "MB", note="the larger send worker, at its most")
-    report.add(f"{name}: mails a commit", _median([run.count / run.commits for run in runs]), "mails")
-    report.add(f"{name}: WAL", _median([run.wal_bytes / run.count for run in runs]), "bytes a mail")
+    report.add(f"{name}: mails a commit", median([run.count / run.commits for run in runs]), "mails")
+    report.add(f"{name}: WAL", median([run.wal_bytes / run.count for run in runs]), "bytes a mail")
 
 
 def _roots(stand: Stand, service: Service) -> dict[str, list[int]]:
@@ -168,7 +162,7 @@ def _written(stand: Stand) -> tuple[int, int]:
     return int(commits), int(wal_bytes)
 
 
-def _median(values: Sequence[float]) -> float:
+def median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 

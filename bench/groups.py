@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import campaign, compose, inbox
+from bench import campaign, compose, inbox, relays, speed
 from bench.options import Options
 from bench.report import Report
 
@@ -17,8 +17,16 @@ class Group:
 
 
 GROUPS: dict[str, Group] = {
-    "campaign": Group("a campaign end to end, alone", campaign.run),
+    "speed": Group("a campaign beside smtp-source, aiosmtplib, a task a mail and django-post-office", speed.run),
+    "stepwise": Group("a campaign at a relay without PIPELINING", relays.run_stepwise),
+    "slow": Group("a campaign at a relay that takes 50 ms a mail", relays.run_slow),
     "compose": Group("processor time of composing a mail, beside EmailMessage", compose.run),
     "inbox": Group("how fast the inbox of `make run` takes mail", inbox.run),
+    "campaign": Group(
+        "a campaign end to end, alone: quick, and with --profile it tells where the time goes", campaign.run
+    ),
 }
 """In the order in which they are run."""
+
+ALONE = frozenset({"campaign"})
+"""Only run when they are named: a part of another."""

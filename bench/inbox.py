@@ -5,7 +5,7 @@ import time
 from multiprocessing import Process
 
 from bench.options import Options
-from bench.report import Report
+from bench.report import Report, VoidRun
 from email_campaign.local.inbox.server import Options as InboxOptions
 from email_campaign.local.inbox.server import running_inbox
 
@@ -26,7 +26,7 @@ def run(options: Options, report: Report) -> None:
             client.join()
             seconds = time.perf_counter() - started
             if inbox.store.changes != mails:
-                raise RuntimeError(f"The inbox counted {inbox.store.changes:,} mails of {mails:,} sent.")
+                raise VoidRun(f"The inbox counted {inbox.store.changes:,} mails of {mails:,} sent.")
             kept = f"{len(inbox.store):,} kept, {inbox.store.held_bytes / 1e6:.0f} MB"
             report.add(f"inbox: {name}", mails / seconds, "mails/s", note=f"{CONNECTIONS} connections; {kept}")
 

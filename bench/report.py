@@ -8,6 +8,10 @@ from pathlib import Path
 FILE = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
+class VoidRun(Exception):
+    """Something was measured that is not what was meant; the message tells what does not add up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One measured value; with `against`, `ratio` is the value over that row's. `note` tells conditions and spread."""

@@ -8,11 +8,14 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.report import VoidRun
 from email_campaign.local import ports
 from email_campaign.local.places import CHECKOUT
 from email_campaign.local.programs import Lifeline, Program, running
@@ -21,6 +24,9 @@ FOLDER = CHECKOUT / "build" / "postfix"
 PACKAGES = ("postfix", "libdb5.3", "libicu72")
 BACKLOG = 1024
 CONNECTIONS_AT_MOST = 512
+COUNTER_SECONDS = 2.0
+"""The counter may come so much later than the mail."""
+LOOK_SECONDS = 0.02
 _COUNTER = re.compile(rb"mesg=(\d+)")
 
 
@@ -71,6 +77,33 @@ def running_sink(lifeline: Lifeline, folder: Path, *options: str) -> Iterator[Si
     with running(lifeline, program, log):
         yield Sink(port, log)
     log.unlink()
+
+
+@contextmanager
+def running_slow_sink(lifeline: Lifeline, folder: Path, delay_seconds: float) -> Iterator[Sink]:
+    """A fresh sink of our own inside the `with`, which waits before it answers each final dot."""
+    port = ports.free_port()
+    program = Program(
+        name="slow sink",
+        argv=(sys.executable, "-m", "bench.slow_sink", str(port), str(delay_seconds)),
+        environment=dict(os.environ),
+        directory=CHECKOUT,
+        stop_order=1,
+        is_ready=lambda: ports.is_answering("127.0.0.1", port),
+    )
+    log = folder / f"sink-{port}.log"
+    with running(lifeline, program, log):
+        yield Sink(port, log)
+    log.unlink()
+
+
+def check_sink(sink: Sink, count: int) -> None:
+    """The sink took as many mails as were sent. Raises VoidRun."""
+    deadline = time.monotonic() + COUNTER_SECONDS
+    while (taken := sink.count()) != count:
+        if time.monotonic() > deadline:
+            raise VoidRun(f"The run is void: {count:,} mails were sent, and the sink counted {taken:,}.")
+        time.sleep(LOOK_SECONDS)
 
 
 def run_source(sink: Sink, mails: int, options: Sequence[str]) -> None:

@@ -23,6 +23,8 @@ from email_campaign.local.programs import Lifeline, Process, Program, wait_until
 from email_campaign.settings import Settings
 
 PATIENCE_SECONDS = 60.0
+START_SECONDS = 180.0
+"""Five programs start side by side, and perhaps on a machine that does much else."""
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Service:
         for name in names:
             self.processes[name] = self.lifeline.start(self.programs[name], self._log(name))
         for name in names:
-            wait_until_ready(self.programs[name], self.processes[name], self._log(name))
+            wait_until_ready(self.programs[name], self.processes[name], self._log(name), START_SECONDS)
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """Kill a program with all its children, as the kernel does when memory runs out."""
