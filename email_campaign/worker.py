@@ -21,6 +21,8 @@ from email_campaign.delivery import enrol, workers
 from email_campaign.delivery import sweep as sweeping
 from email_campaign.delivery.process import SendProcess
 from email_campaign.delivery.recount import recount_recent
+from email_campaign.delivery.unknown_task import RESOLVE_HANDLER
+from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.queue import (
     DISPATCH,
     HOP,
@@ -41,7 +43,7 @@ from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
 
-HANDLERS = {IMPORT: IMPORT_HANDLER}
+HANDLERS = {IMPORT: IMPORT_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
 """Who carries out which kind of long task."""
 ENROL_PAGES_IN_A_TASK = 10
 DRAIN_SECONDS = 5.0

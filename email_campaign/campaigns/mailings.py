@@ -149,6 +149,12 @@ def move(session: Session, mailing: Mailing, state: MailingState, *, actor: str,
     note(session, mailing.id, actor=actor, kind=state, detail=detail)
 
 
+def reopen(session: Session, mailing: Mailing, *, actor: str, detail: str) -> None:
+    """Open a finished mailing (locked by the caller) again: there is something to send after all."""
+    mailing.settled_at = mailing.finished_at = None
+    move(session, mailing, MailingState.SENDING, actor=actor, detail=detail)
+
+
 def note(session: Session, mailing_id: int, *, actor: str, kind: str, detail: str = "") -> None:
     """Write a line into the mailing's timeline."""
     session.add(MailingEvent(mailing_id=mailing_id, actor=actor, kind=kind, detail=detail))

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from email_campaign.delivery.deliveries import DeliveryState
@@ -22,7 +22,6 @@ class RetryRules:
     delays: tuple[float, ...]
     limit: float
     deadline_at: datetime | None
-    resend_unknown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,6 @@ def conclude(
         due = _retry_at(trial.copy, spared, rules, now)
         if due is None:
             state, reason = DeliveryState.REJECTED, "expired"
-    elif verdict.outcome is Outcome.UNKNOWN and rules.resend_unknown and not trial.copy.was_unknown:
-        # Once: a relay that always hangs up after the dot may well deliver every one of them.
-        due = now + timedelta(seconds=rules.delays[0])
     return Result(
         claim=trial.copy.claim,
         was=was,

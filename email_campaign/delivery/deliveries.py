@@ -19,7 +19,9 @@ class DeliveryState(enum.StrEnum):
     sending → pending               certain that no byte of the body went out
     deferred → pending | cancelled
     unknown → accepted | deferred | rejected               a late result
-    unknown, rejected → pending     by hand
+    unknown → accepted | rejected   by hand: somebody found out
+    unknown → pending               by hand, or once where the policy is to resend
+    rejected → pending              by hand
     """
 
     PENDING = "pending"

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, get_for_update, move
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.delivery.slicing import Share, deal
+from email_campaign.delivery.unknown_policy import WAITS_FOR_RESEND
 from email_campaign.delivery.windows import Window
 from email_campaign.settings import Settings
 
@@ -56,7 +57,7 @@ def finish_if_done(session: Session, mailing_id: int, now: datetime) -> bool:
     """Take a mailing of which nothing is left to do to `finished`; a cancelled one is settled. Safe to repeat.
 
     Decided from rows under the mailing's lock, never from a chord's word: enrolled to the end, every stretch cut, no
-    slice open, nothing due to be tried again.
+    slice open, nothing due to be tried again, nothing unknown that the policy is to send again.
     """
     mailing = get_for_update(session, mailing_id)
     if mailing.state not in {MailingState.SENDING, MailingState.CANCELLED} or mailing.settled_at is not None:
@@ -170,10 +171,12 @@ WHERE mailing_id = ANY (:mailings) AND closed_at IS NULL AND published_at IS NOT
 GROUP BY mailing_id
 """)
 
-_SOMETHING_LEFT = text("""
+_SOMETHING_LEFT = text(f"""
 SELECT EXISTS (SELECT FROM stretches WHERE mailing_id = :mailing AND frontier <= last_position)
     OR EXISTS (SELECT FROM slices WHERE mailing_id = :mailing AND closed_at IS NULL)
     OR EXISTS (SELECT FROM deliveries WHERE mailing_id = :mailing AND next_attempt_at IS NOT NULL)
-""")
+    OR EXISTS (SELECT FROM mailings m JOIN deliveries d ON d.mailing_id = m.id
+        WHERE m.id = :mailing AND m.state = 'sending' AND m.unknown_policy = 'resend' AND {WAITS_FOR_RESEND})
+""")  # noqa: S608 – constants only
 
 _CLOSE_WINDOW = text("UPDATE windows SET closed_at = now() WHERE id = :window AND closed_at IS NULL")

@@ -16,14 +16,13 @@ from email_campaign.delivery.workers import Leased
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A pending row with what its message is composed from. `was_unknown`: it may have gone out once already."""
+    """A pending row with what its message is composed from."""
 
     claim: Claim
     recipient: dict[str, Any]
     attempt_count: int
     spared_count: int
     first_attempt_at: datetime | None
-    was_unknown: bool = False
 
     @property
     def address(self) -> str:
@@ -63,7 +62,6 @@ def take(session: Session, slice_id: int, worker_id: int, token: int) -> Lease |
             attempt_count=r.attempt_count,
             spared_count=r.spared_count,
             first_attempt_at=r.first_attempt_at,
-            was_unknown=r.was_unknown,
         )
         for r in rows
         if r.address is not None
@@ -85,14 +83,14 @@ def leave(session: Session, slice_id: int) -> None:
     session.execute(_UNPUBLISH, {"slice": slice_id})
 
 
-def take_back(session: Session, lost: Leased, *, why: str, retry_at: datetime) -> int:
+def take_back(session: Session, lost: Leased, *, why: str) -> int:
     """Take a leased slice from a worker that is gone: sending rows become unknown, pending rows are dealt again.
 
-    Like a pause: no INTENT can be under way. Where the policy is to resend, unknown rows are due at `retry_at`, once.
-    Returns how many became unknown. A slice that has another lease by now is left alone. Safe to repeat.
+    Like a pause: no INTENT can be under way. Returns how many became unknown. A slice that has another lease by now is
+    left alone. Safe to repeat.
     """
     stop_bodies(session, lost.mailing_id)
-    values = {"slice": lost.slice_id, "token": lost.token, "why": why, "retry_at": retry_at}
+    values = {"slice": lost.slice_id, "token": lost.token, "why": why}
     if session.execute(_TAKE_BACK, values).scalar() is None:
         return 0
     unknown = len(session.execute(_MAKE_UNKNOWN, values).all())
@@ -125,18 +123,14 @@ _UNPUBLISH = text("""
 UPDATE slices SET published_at = NULL, window_id = NULL WHERE id = :slice AND closed_at IS NULL AND worker_id IS NULL
 """)
 
-_WAS_UNKNOWN = """d.attempt_count > 0 AND EXISTS (
-            SELECT FROM attempts a
-            WHERE a.mailing_id = d.mailing_id AND a.position = d.position AND a.verdict = 'unknown')"""
-
-_RECIPIENT = f"""
-    SELECT d.position, d.attempt_count, d.spared_count, d.first_attempt_at, {_WAS_UNKNOWN} AS was_unknown,
+_RECIPIENT = """
+    SELECT d.position, d.attempt_count, d.spared_count, d.first_attempt_at,
         CASE WHEN d.contact_id IS NULL THEN m.recipient_address ELSE c.address END AS address,
         CASE WHEN d.contact_id IS NULL THEN coalesce(m.recipient_variables ->> 'name', '') ELSE c.name END AS name,
         CASE WHEN d.contact_id IS NULL THEN m.recipient_variables ELSE c.attributes END AS attributes
     FROM slices s
     JOIN mailings m ON m.id = s.mailing_id
-"""  # noqa: S608 – constants of this file only
+"""
 
 _ROWS_OF_RANGE = text(f"""
 {_RECIPIENT}
@@ -189,12 +183,10 @@ WHERE id = :slice AND token = :token AND worker_id IS NOT NULL AND closed_at IS 
 RETURNING id
 """)
 
-_MAKE_UNKNOWN = text(f"""
+_MAKE_UNKNOWN = text("""
 WITH gone AS (
     UPDATE deliveries d
-    SET state = 'unknown', reason = 'worker_gone', changed_at = now(), attempt_count = d.attempt_count + 1,
-        next_attempt_at = CASE
-            WHEN m.unknown_policy = 'resend' AND NOT ({_WAS_UNKNOWN}) THEN CAST(:retry_at AS timestamptz) END
+    SET state = 'unknown', reason = 'worker_gone', changed_at = now(), attempt_count = d.attempt_count + 1
     FROM slices s JOIN mailings m ON m.id = s.mailing_id
     WHERE s.id = :slice AND d.mailing_id = s.mailing_id AND d.state = 'sending' AND (
         s.positions IS NULL AND d.slice_id IS NULL AND d.position BETWEEN s.first_position AND s.last_position
@@ -205,7 +197,7 @@ INSERT INTO attempts (mailing_id, position, number, worker_id, relay_id, started
     phase, reply)
 SELECT mailing_id, position, attempt_count, 0, relay_id, now(), now(), false, false, 'unknown', 'sweep', :why FROM gone
 RETURNING position
-""")  # noqa: S608 – constants of this file only
+""")
 
 _CLOSE_IF_DONE = text(f"""
 UPDATE slices s SET closed_at = now() WHERE s.id = :slice AND s.closed_at IS NULL AND NOT EXISTS ({_OPEN_ROW})

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns.campaigns import Campaign
-from email_campaign.campaigns.mailings import Mailing, UnknownPolicy
+from email_campaign.campaigns.mailings import Mailing
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.compose import Keys, Letterhead
@@ -48,7 +48,6 @@ def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
         delays=settings.retry_delays_seconds,
         limit=settings.retry_limit_seconds,
         deadline_at=mailing.deadline_at,
-        resend_unknown=mailing.unknown_policy is UnknownPolicy.RESEND,
     )
     return Order(letterhead_of(session, mailing, version, settings.public_url), mailing.relay_id, rules)
 

@@ -222,9 +222,8 @@ class SendProcess:
     def _give_back(self, lost: workers.Leased) -> None:
         """A lease whose commit was not answered: this process does not know of it."""
         with self._factory.begin() as session:
-            retry_at = utc_now() + timedelta(seconds=self._settings.retry_delays_seconds[0])
             why = "The worker lost sight of this copy while its body was going out."
-            leases.take_back(session, lost, why=why, retry_at=retry_at)
+            leases.take_back(session, lost, why=why)
 
     def _hold(self, slice_id: int, change: int) -> None:
         with self._held_changed:

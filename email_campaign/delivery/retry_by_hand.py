@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from email_campaign.campaigns.mailings import MailingState, get_for_update, move, note
+from email_campaign.campaigns.mailings import MailingState, get_for_update, note, reopen
 from email_campaign.errors import Conflict
 
 MOST_AT_ONCE = 100_000
@@ -34,8 +34,7 @@ def retry(session: Session, mailing_id: int, which: Retryable, *, actor: str, no
     )
     if count:
         if mailing.state is MailingState.FINISHED:
-            mailing.settled_at = mailing.finished_at = None
-            move(session, mailing, MailingState.SENDING, actor=actor, detail=f"{count} {which} are tried again")
+            reopen(session, mailing, actor=actor, detail=f"{count} {which} are tried again")
         else:
             note(session, mailing_id, actor=actor, kind="retried", detail=f"{count} {which} are tried again")
     return count

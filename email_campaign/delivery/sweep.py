@@ -13,6 +13,7 @@ from email_campaign.delivery import leases, workers
 from email_campaign.delivery.breaker import trip_if_refused
 from email_campaign.delivery.deliveries import count_moves
 from email_campaign.delivery.dispatch import finish_if_done
+from email_campaign.delivery.unknown_policy import resend_by_policy
 from email_campaign.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def sweep(factory: SessionFactory, settings: Settings, now: datetime, *, queue_i
 
     `queue_is_empty` says that the broker holds no send task: what was published a sweep ago and not taken is lost.
     """
-    _look_for_the_dead(factory, settings, now)
+    _look_for_the_dead(factory, settings)
     lost_after = settings.sweep_seconds if queue_is_empty else settings.window_deadline_seconds
     with factory.begin() as session:
         session.execute(_UNPUBLISH_LOST, {"before": now - timedelta(seconds=lost_after)})
@@ -45,6 +46,7 @@ def sweep(factory: SessionFactory, settings: Settings, now: datetime, *, queue_i
         _cancel_rows(factory, mailing_id)
     for mailing_id in busy:
         with factory.begin() as session:
+            resend_by_policy(session, mailing_id, settings.retry_delays_seconds[0], now)
             finish_if_done(session, mailing_id, now)
             session.execute(_MEASURE, {"mailing": mailing_id, "now": now})
         with factory.begin() as session:
@@ -52,17 +54,16 @@ def sweep(factory: SessionFactory, settings: Settings, now: datetime, *, queue_i
     return Swept(enrolling)
 
 
-def _look_for_the_dead(factory: SessionFactory, settings: Settings, now: datetime) -> None:
+def _look_for_the_dead(factory: SessionFactory, settings: Settings) -> None:
     with factory.begin() as session:
         session.execute(select(func.pg_advisory_xact_lock(SWEEP_LOCK)))
         for worker_id in workers.look(session, settings.worker_dead_looks):
             log.warning("worker %d is dead: no beat in %d looks", worker_id, settings.worker_dead_looks)
         held_by_the_dead = workers.leases_of_the_dead(session)
-    retry_at = now + timedelta(seconds=settings.retry_delays_seconds[0])
     for lost in held_by_the_dead:
         why = f"Worker {lost.worker_id} ended while the body was going out."
         with factory.begin() as session:
-            unknown = leases.take_back(session, lost, why=why, retry_at=retry_at)
+            unknown = leases.take_back(session, lost, why=why)
         if unknown:
             log.warning("mailing %d: %d copies are unknown. %s", lost.mailing_id, unknown, why)
 

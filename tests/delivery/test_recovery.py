@@ -185,4 +185,4 @@ def _take_everything_back(engine: Engine) -> None:
         held = workers.leases_of(session, engine.process.worker_id)
     for lost in held:
         with engine.factory.begin() as session:
-            leases.take_back(session, lost, why="The worker is gone.", retry_at=utc_now())
+            leases.take_back(session, lost, why="The worker is gone.")

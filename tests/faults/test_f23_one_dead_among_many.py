@@ -53,7 +53,7 @@ def test_f23_a_slice_that_went_on_to_a_live_worker_is_not_taken_back_from_it(eng
     with engine_room.factory.begin() as session:
         alive = workers.register(session, host="here", pid=2, now=utc_now())
         assert leases.take(session, slice_id, alive, token=2)
-        leases.take_back(session, seen, why="too late", retry_at=utc_now())
+        leases.take_back(session, seen, why="too late")
         assert [held.token for held in workers.leases_of(session, alive)] == [2]
         workers.sign_off(session, alive)
     engine_room.sweep()
