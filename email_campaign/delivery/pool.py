@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from email_campaign.delivery.smtp import Connection, RelayTarget
+from email_campaign.delivery.connect import RelayTarget, open_connection
+from email_campaign.delivery.smtp import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,13 @@ class Pool:
         return any(connection.is_open for connection in self._idle)
 
     async def take(self) -> Connection:
-        """A connection that can carry a mail, opened if need be. Raises smtp.ConnectFailed."""
+        """A connection that can carry a mail, opened if need be. Raises connect.ConnectFailed."""
         while self._idle:
             connection = self._idle.pop()
             if self.may_keep(connection):
                 return connection
             await self._retire(connection)
-        connection = await Connection.open(self._target)
+        connection = await open_connection(self._target)
         self.open_count += 1
         return connection
 

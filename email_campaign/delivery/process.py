@@ -16,11 +16,11 @@ from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import holds, leases, relays, workers
 from email_campaign.delivery.allowance import Allowance
+from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.orders import Order, derive_keys, read_limits, read_order
 from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.record import Recorder
 from email_campaign.delivery.send import Hold, SliceRun
-from email_campaign.delivery.smtp import RelayTarget
 from email_campaign.delivery.throttle import Limit
 from email_campaign.settings import Settings
 

@@ -179,9 +179,10 @@ class Recorder:
                 keepalives_count=3,
                 tcp_user_timeout=20_000,
                 application_name="email-campaign recorder",
-                # One plan for all: to plan this statement anew costs as much as to run it for thirty mails.
+                # One plan for all: to plan this statement anew costs as much as to run it for thirty mails. It must not
+                # depend on how small a table was when it was made.
                 options="-c timezone=UTC -c idle_in_transaction_session_timeout=10s"
-                " -c plan_cache_mode=force_generic_plan",
+                " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
             )
         return self._connection
 

@@ -15,12 +15,13 @@ from email_campaign.clock import utc_now
 from email_campaign.content.language import RenderError
 from email_campaign.delivery.compose import Keys, Letterhead, compose
 from email_campaign.delivery.conclude import RetryRules, Trial, conclude, withdraw
+from email_campaign.delivery.connect import ConnectFailed
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.leases import Copy, Lease
 from email_campaign.delivery.pool import Pool
 from email_campaign.delivery.record import Answer, Recorder
 from email_campaign.delivery.replies import Blame, Outcome, Phase, Verdict, judge, judge_drop, own_words
-from email_campaign.delivery.smtp import ConnectFailed, Connection, Dropped, Said
+from email_campaign.delivery.smtp import Connection, Dropped, Said
 
 log = logging.getLogger(__name__)
 

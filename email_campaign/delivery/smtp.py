@@ -1,21 +1,16 @@
-"""One SMTP connection: aiosmtplib opens, secures and authenticates it, our own protocol speaks envelope and body.
+"""The conversation with the relay over an open connection: envelopes, bodies, and which reply belongs to which step.
 
 The phase of every failure is known, every reply is taken by the step that it belongs to, and a connection on which
 anything unexpected happened is never used again (RFC 5321; the reasons are in docs/architecture.md).
 """
 
 import asyncio
-import socket
-import ssl
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, cast
-
-import aiosmtplib
+from typing import cast
 
 from email_campaign.delivery.replies import Phase, Reply, parse_reply
-from email_campaign.settings import Settings
 
 MAX_REPLY_BYTES = 64 * 1024
 QUIT_SECONDS = 2.0
@@ -29,44 +24,6 @@ class Timeouts:
     connect: float
     command: float
     final_dot: float
-
-
-@dataclass(frozen=True, slots=True)
-class RelayTarget:
-    """Where a relay is and how it is entered."""
-
-    host: str
-    port: int
-    security: str
-    username: str
-    password: str
-    helo_name: str
-    timeouts: Timeouts
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The relay that the settings name."""
-        return cls(
-            host=settings.smtp_host,
-            port=settings.smtp_port,
-            security=settings.smtp_security,
-            username=settings.smtp_username,
-            password=settings.smtp_password.get_secret_value(),
-            helo_name=settings.smtp_helo_name or socket.gethostname(),
-            timeouts=Timeouts(
-                connect=settings.smtp_connect_timeout_seconds,
-                command=settings.smtp_command_timeout_seconds,
-                final_dot=settings.smtp_final_dot_timeout_seconds,
-            ),
-        )
-
-
-class ConnectFailed(Exception):
-    """No usable connection. After `credentials_refused` trying again is pointless (RFC 4954: 530, 534, 535, 538)."""
-
-    def __init__(self, message: str, *, credentials_refused: bool = False) -> None:
-        super().__init__(message)
-        self.credentials_refused = credentials_refused
 
 
 class Dropped(Exception):
@@ -133,39 +90,6 @@ class Connection(asyncio.Protocol):
         self.opened_at = self._loop.time()
         self.used_at = self.opened_at
         self.message_count = 0
-
-    @classmethod
-    async def open(cls, target: RelayTarget) -> Self:
-        """Connect, secure and sign in. Raises ConnectFailed with words for people."""
-        client = aiosmtplib.SMTP(
-            hostname=target.host,
-            port=target.port,
-            username=target.username or None,
-            password=target.password if target.username else None,
-            local_hostname=target.helo_name,
-            timeout=target.timeouts.connect,
-            use_tls=target.security == "tls",
-            start_tls=target.security == "starttls",
-        )
-        try:
-            await client.connect()
-            if client.is_ehlo_or_helo_needed:
-                await _greet(client)
-        except aiosmtplib.SMTPResponseException as error:
-            client.close()
-            # A 454 to AUTH is a relay in trouble (RFC 4954 section 6), not one that does not want us.
-            is_auth = isinstance(error, aiosmtplib.SMTPAuthenticationError) and error.code >= 500
-            refused = is_auth or error.code in {530, 534, 535, 538}
-            raise ConnectFailed(f"{error.code} {error.message}", credentials_refused=refused) from error
-        except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as error:
-            client.close()
-            raise ConnectFailed(str(error) or type(error).__name__) from error
-        if client.transport is None:
-            raise ConnectFailed("The relay closed the connection after its greeting.")
-        transport = cast("asyncio.Transport", client.transport)  # uvloop's is no subclass
-        connection = cls(transport, target.timeouts, is_pipelining=client.supports_extension("pipelining"))
-        transport.set_protocol(connection)
-        return connection
 
     @property
     def is_open(self) -> bool:
@@ -360,10 +284,3 @@ def dot_stuff(message: bytes) -> bytes:
     if stuffed.startswith(b"."):
         stuffed = b"." + stuffed
     return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
-
-
-async def _greet(client: aiosmtplib.SMTP) -> None:
-    try:
-        await client.ehlo()
-    except aiosmtplib.SMTPHeloError:
-        await client.helo()

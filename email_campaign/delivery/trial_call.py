@@ -11,7 +11,7 @@ import aiosmtplib
 from aiosmtplib import SMTPResponse
 
 from email_campaign.clock import utc_now
-from email_campaign.delivery.smtp import RelayTarget
+from email_campaign.delivery.connect import RelayTarget
 
 PATIENCE_SECONDS = 10.0
 """Somebody waits for the answer: a step may take no longer, whatever the settings allow a send process."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from email_campaign.delivery.connect import RelayTarget, open_connection
 from email_campaign.delivery.replies import Phase
-from email_campaign.delivery.smtp import Connection, Dropped, RelayTarget, Said, Timeouts
+from email_campaign.delivery.smtp import Connection, Dropped, Said, Timeouts
 
 MAIL = b"Subject: Hi\r\n\r\nHello\r\n.dot\r\n"
 SENDER = "s@example.org"
@@ -50,7 +51,7 @@ def conversation(relay: Relay, act: Callable[[Connection], Awaitable[object]], t
         server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         target = RelayTarget("127.0.0.1", port, "none", "", "", "client.example", timeouts)
-        connection = await Connection.open(target)
+        connection = await open_connection(target)
         try:
             return await act(connection)
         finally:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from email_campaign.delivery.smtp import RelayTarget, Timeouts
+from email_campaign.delivery.connect import RelayTarget
+from email_campaign.delivery.smtp import Timeouts
 from email_campaign.delivery.trial_call import TrialCall, call_relay
 from email_campaign.local.ports import free_port
 from tests.tools.scripted_smtp import Rule, Script, running_smtp

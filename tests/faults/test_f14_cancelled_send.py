@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.pool import Pool, PoolRules
-from email_campaign.delivery.smtp import Connection, RelayTarget
+from email_campaign.delivery.smtp import Connection
 from tests.delivery.conftest import STEPS_TOO, Engine
 from tests.tools.scripted_smtp import Rule, Script, ScriptedServer
 

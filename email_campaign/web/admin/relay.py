@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from email_campaign import queue
 from email_campaign.accounts.users import Role
 from email_campaign.delivery import holds, relays
+from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.relays import Relay, RelayState
-from email_campaign.delivery.smtp import RelayTarget
 from email_campaign.delivery.trial_call import TrialCall, call_relay
 from email_campaign.delivery.workers import Worker
 from email_campaign.errors import Invalid

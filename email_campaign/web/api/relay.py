@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from email_campaign import queue
 from email_campaign.delivery import holds, relays
+from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.relays import RelayState
-from email_campaign.delivery.smtp import RelayTarget
 from email_campaign.delivery.trial_call import call_relay
 from email_campaign.reports.relay import traffic
 from email_campaign.settings import Settings
