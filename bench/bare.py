@@ -13,7 +13,7 @@ import uvloop
 
 from bench import letter
 from email_campaign.content.language import compile_content
-from email_campaign.delivery.compose import Keys, Letterhead, compose
+from email_campaign.delivery.compose import Keys, Letterhead, Press
 
 PROCESSES = 2
 CONNECTIONS = 32
@@ -52,13 +52,13 @@ def composed(count: int) -> list[tuple[str, bytes]]:
         public_url="http://127.0.0.1:8000",
         content=compile_content(letter.SUBJECT, letter.HTML, letter.TEXT),
     )
-    keys = Keys(message_id=b"m" * 32, unsubscribe=b"u" * 32, address=b"a" * 32)
+    press = Press(letterhead, Keys(message_id=b"m" * 32, unsubscribe=b"u" * 32, address=b"a" * 32))
     now = datetime.now(UTC)
     mails = []
     for number in range(count):
         address = f"person.{number}@domain-{number % 97}.example"
         recipient = {"name": f"Anna Muster {number}", "address": address, "city": "Leipzig", "code": f"{number:08x}"}
-        mails.append((address, compose(letterhead, keys, number + 1, recipient, now).data))
+        mails.append((address, press.compose(number + 1, recipient, now).data))
     return mails
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
@@ -9,6 +10,7 @@ from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError,
 from email_campaign.content import plain
 from email_campaign.content.environment import HTML, TEXT, MailEnvironment, MissingVariable
 from email_campaign.content.grammar import LineProblem, check
+from email_campaign.content.mime import one_line
 from email_campaign.errors import FieldProblem, Invalid
 
 MAX_SUBJECT_CHARACTERS = 1_000
@@ -16,7 +18,7 @@ MAX_PART_CHARACTERS = 512 * 1024
 MAX_RENDERED_CHARACTERS = 1024 * 1024
 MAX_RENDERED_SUBJECT_CHARACTERS = 2_000
 
-_BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_CHUNKS = 64
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -54,11 +56,12 @@ class Content:
         parts = [part for part in (subject, html, text) if part is not None]
         self.variables: frozenset[str] = frozenset().union(*(part.variables for part in parts))
         """The names that the templates use, and no others."""
+        self._names = tuple(self.variables)
 
     def render(self, variables: Mapping[str, object]) -> Rendered:
         """Raises RenderError. Names that the templates do not use are ignored; None counts as missing."""
-        values = {name: value for name, value in variables.items() if value is not None}
-        subject = _BLANKS.sub(" ", self._subject.render(values)).strip()
+        values = {name: value for name in self._names if (value := variables.get(name)) is not None}
+        subject = one_line(self._subject.render(values))
         if len(subject) > MAX_RENDERED_SUBJECT_CHARACTERS:
             raise RenderError("subject", None, f"It is longer than {MAX_RENDERED_SUBJECT_CHARACTERS:,} characters.")
         html = self._html.render(values) if self._html else None
@@ -114,19 +117,19 @@ class _Part:
             return self._constant
         template = self._template
         context = self._environment.context_class(self._environment, values, template.name, template.blocks)  # type: ignore[arg-type]
-        chunks: list[str] = []
-        size = 0
+        rendered = ""
         try:
-            for chunk in template.root_render_func(context):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_RENDERED_CHARACTERS:
+            chunks = template.root_render_func(context)
+            # A few at a time, since one chunk may have 100,000 characters.
+            while some := list(islice(chunks, _CHUNKS)):
+                rendered += "".join(some)
+                if len(rendered) > MAX_RENDERED_CHARACTERS:
                     raise ValueError("It becomes larger than 1 MB.")
         except MemoryError:
             raise
         except Exception as error:
             raise self._explain(error) from error
-        return "".join(chunks)
+        return rendered
 
     def _explain(self, error: Exception) -> RenderError:
         line = None

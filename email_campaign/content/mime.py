@@ -29,11 +29,17 @@ class BadHeader(ValueError):
     """A header or an address that would break the message or smuggle something into it."""
 
 
+def one_line(value: str) -> str:
+    """The text without line breaks and other control characters: they and runs of blanks become one blank."""
+    # Most values are one line as they stand, and to see that is far cheaper than to replace.
+    return (value if value.isprintable() and "  " not in value else _CONTROLS.sub(" ", value)).strip()
+
+
 def address_header(display_name: str, address: str) -> str:
     """`address` or `name <address>`, for From, To and Reply-To. Raises BadHeader for an address that breaks out."""
     if not _ADDRESS.fullmatch(address):
         raise BadHeader(f"“{address[:80]}” cannot stand in a header as an address.")
-    name = _one_line(display_name)
+    name = one_line(display_name)
     if not name:
         return address
     if _needs_encoding(name):
@@ -43,29 +49,48 @@ def address_header(display_name: str, address: str) -> str:
 
 def text_header(value: str) -> str:
     """The value of an unstructured header such as Subject: one line, as encoded-words where it is not plain ASCII."""
-    value = _one_line(value)
+    value = one_line(value)
     return _encode(value) if _needs_encoding(value) else value
 
 
 def list_id_header(name: str, list_id: str) -> str:
     """`name <list.id>` (RFC 2919), without a name that is not plain ASCII: programs compare the header as it stands."""
-    name = _one_line(name)
+    name = one_line(name)
     return f"<{list_id}>" if not name or _needs_encoding(name) else f"{_quote(name)} <{list_id}>"
 
 
-def assemble(headers: Sequence[tuple[str, str]], text: str, html: str | None, boundary_seed: bytes) -> bytes:
-    """The mail, with CRLF line ends and a CRLF at its end. No clock, no chance: the same input gives the same bytes.
+class Head:
+    """The headers that all mails of a mailing have, in order: a value that is None is given for each mail.
 
-    Header values are ready for the wire: from the functions above, or plain ASCII. They are folded at blanks only, so
-    that a URL stays whole (RFC 8058). The MIME headers are ours. Raises BadHeader for a header that comes twice, that
-    has a line break or any other character that is not printable ASCII, or that has a word of more than 998 bytes.
+    Values are ready for the wire: from the functions above, or plain ASCII. They are folded at blanks only, so that a
+    URL stays whole (RFC 8058). The MIME headers are ours. Raises BadHeader for a header that comes twice, that has a
+    line break or any other character that is not printable ASCII, or that has a word of more than 998 bytes.
     """
-    names = [name.lower() for name, _ in headers]
-    if len(set(names)) != len(names):
-        raise BadHeader("A header comes twice.")
-    if any(name.startswith(_OWN_HEADERS) for name in names):
-        raise BadHeader("The MIME headers come from the parts.")
-    head = "".join([_header(name, value) for name, value in headers]).encode("ascii") + b"MIME-Version: 1.0\r\n"
+
+    def __init__(self, headers: Sequence[tuple[str, str | None]]) -> None:
+        names = [name.lower() for name, _ in headers]
+        if len(set(names)) != len(names):
+            raise BadHeader("A header comes twice.")
+        for name in names:
+            if name.startswith(_OWN_HEADERS):
+                raise BadHeader("The MIME headers come from the parts.")
+            if not _HEADER_NAME.fullmatch(name):
+                raise BadHeader(f"“{name[:40]}” is no name of a header.")
+        self._given = [name for name, value in headers if value is None]
+        lines = ["%s" if value is None else _header(name, value).replace("%", "%%") for name, value in headers]
+        self._lines = "".join(lines) + "MIME-Version: 1.0\r\n"
+
+    def fill(self, values: Sequence[str]) -> bytes:
+        """The headers of one mail, with the values that were left open. Raises BadHeader."""
+        lines = [_header(name, value) for name, value in zip(self._given, values, strict=True)]
+        return (self._lines % tuple(lines)).encode("ascii")
+
+
+def assemble(head: bytes, text: str, html: str | None, boundary_seed: bytes) -> bytes:
+    """The mail under its filled head, with CRLF line ends and a CRLF at its end.
+
+    No clock, no chance: the same input gives the same bytes.
+    """
     text_part = _part(b"plain", text)
     if html is None:
         return head + text_part
@@ -81,10 +106,6 @@ def assemble(headers: Sequence[tuple[str, str]], text: str, html: str | None, bo
             b"--%b--\r\n" % boundary,
         ]
     )
-
-
-def _one_line(value: str) -> str:
-    return _CONTROLS.sub(" ", value).strip()
 
 
 def _needs_encoding(value: str) -> bool:
@@ -108,6 +129,9 @@ def _encode(value: str) -> str:
 
 
 def _q_chunks(value: str) -> list[str]:
+    whole = "".join([_Q[byte] for byte in value.encode()])
+    if len(whole) <= _Q_CHARACTERS:
+        return [whole]
     chunks, current = [], ""
     for character in value:
         encoded = "".join([_Q[byte] for byte in character.encode()])
@@ -130,8 +154,6 @@ def _b_chunks(data: bytes) -> list[bytes]:
 
 
 def _header(name: str, value: str) -> str:
-    if not _HEADER_NAME.fullmatch(name):
-        raise BadHeader(f"“{name[:40]}” is no name of a header.")
     if not value.isascii() or not value.isprintable():
         raise BadHeader(f"The header {name} contains a line break or a character that is not plain ASCII.")
     line = f"{name}: {value.strip()}\r\n"
@@ -158,24 +180,38 @@ def _part(subtype: bytes, text: str) -> bytes:
     """The headers and the body of a text part; the body ends in a CRLF."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = text.replace("\n", "\r\n") if text.endswith("\n") else text.replace("\n", "\r\n") + "\r\n"
-    data = text.encode("utf-8", "replace")
-    if len(data) == len(text) and b"\0" not in data and max(map(len, data.split(b"\r\n"))) <= MAX_LINE_BYTES:
+    text = text if text.endswith("\n") else text + "\n"
+    lines = text.encode("utf-8", "replace")
+    data = lines.replace(b"\n", b"\r\n")
+    if len(lines) == len(text) and b"\0" not in lines and _has_short_lines(lines):
         encoding = b"7bit"
-    elif len(data) - len(text) > len(data) // 11:
+    elif len(lines) - len(text) > len(data) // 11:
         # Here base64, at 1.37 of the size, is shorter than three characters for each byte beyond ASCII.
         encoding, data = b"base64", _base64(data)
     else:
-        encoding, data = b"quoted-printable", _quoted_printable(data)
+        encoding, data = b"quoted-printable", _quoted_printable(lines)
     return (
         b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n" % (subtype, encoding)
     ) + data
 
 
-def _quoted_printable(data: bytes) -> bytes:
+def _has_short_lines(lines: bytes) -> bool:
+    """Whether no line has more than 998 bytes. `lines` ends in a line break."""
+    start = 0
+    while len(lines) - start > MAX_LINE_BYTES + 1:
+        # The last line break that comes in time: whatever lines end before it are shorter.
+        start = lines.rfind(b"\n", start, start + MAX_LINE_BYTES + 1) + 1
+        if not start:
+            return False
+    return True
+
+
+def _quoted_printable(lines: bytes) -> bytes:
     """Lines of at most 76 columns (RFC 2045 6.7). Most lines are the same in all copies of a campaign."""
-    lines = data.removesuffix(b"\r\n").split(b"\r\n")
-    return b"".join([_short_line(line) if len(line) <= MAX_LINE_BYTES else _qp_line(line) for line in lines])
+    split = lines[:-1].split(b"\n")
+    if _has_short_lines(lines):
+        return b"".join(map(_short_line, split))
+    return b"".join([_short_line(line) if len(line) <= MAX_LINE_BYTES else _qp_line(line) for line in split])
 
 
 @lru_cache(4096)
@@ -192,11 +228,11 @@ def _base64(data: bytes) -> bytes:
     return b"".join([encoded[start : start + 76] + b"\r\n" for start in range(0, len(encoded), 76)])
 
 
-def _boundary(seed: bytes, *parts: bytes) -> bytes:
-    """A delimiter that stands in none of the parts. `=_` occurs in no quoted-printable and no base64 (RFC 2045 6.7)."""
+def _boundary(seed: bytes, text_part: bytes, html_part: bytes) -> bytes:
+    """A delimiter that stands in neither part. `=_` occurs in no quoted-printable and no base64 (RFC 2045 6.7)."""
     counter = 0
     while True:
         boundary = b"=_" + hashlib.sha256(b"%d:%b" % (counter, seed)).hexdigest()[:32].encode()
-        if not any(boundary in part for part in parts):
+        if boundary not in text_part and boundary not in html_part:
             return boundary
         counter += 1

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cached_property, lru_cache
 from typing import Any
 
 from email_campaign.address import domain_of
 from email_campaign.content.language import Content
-from email_campaign.content.mime import address_header, assemble, list_id_header, text_header
+from email_campaign.content.mime import Head, address_header, assemble, list_id_header, text_header
 from email_campaign.signing import keyed_hash, sign, unsign
 
 
@@ -46,33 +47,50 @@ class Message:
     variables: dict[str, Any]
 
 
-def compose(letterhead: Letterhead, keys: Keys, position: int, recipient: Mapping[str, Any], now: datetime) -> Message:
-    """The mail for the contact whose variables are `recipient` (name, address and attributes).
+class Press:
+    """Writes the copies of one mailing: what they have in common is prepared once, with the first of them."""
 
-    Raises content.language.RenderError when the template and this contact do not fit.
-    """
-    url = unsubscribe_url(letterhead.public_url, keys.unsubscribe, letterhead.mailing_id, position)
-    known = {**recipient, "campaign_name": letterhead.campaign_name, "unsubscribe_url": url}
-    rendered = letterhead.content.render({name: known[name] for name in letterhead.content.variables if name in known})
-    seed = b"%d-%d" % (letterhead.mailing_id, position)
-    message_id = derive_message_id(keys.message_id, letterhead.mailing_id, position, letterhead.from_address)
-    headers = [
-        ("Date", format_datetime(now)),
-        ("Message-ID", message_id),
-        ("From", address_header(letterhead.from_name, letterhead.from_address)),
-        ("To", address_header(str(recipient.get("name") or ""), str(recipient["address"]))),
-        ("Subject", text_header(rendered.subject)),
-    ]
-    if letterhead.reply_to:
-        headers.append(("Reply-To", address_header("", letterhead.reply_to)))
-    if letterhead.kind == "campaign" or letterhead.kind == "test":
-        headers += _bulk_headers(letterhead, url)
-    else:
-        headers.append(("Auto-Submitted", "auto-generated"))  # RFC 3834 section 5
-    # The rest follows from the delivery and its mailing; the address stands with the contact.
-    kept = {name: recipient[name] for name in sorted(letterhead.content.variables | {"name"}) if name in recipient}
-    kept.pop("address", None)
-    return Message(assemble(headers, rendered.text, rendered.html, seed), message_id, kept)
+    def __init__(self, letterhead: Letterhead, keys: Keys) -> None:
+        self._letterhead = letterhead
+        self._keys = keys
+        self._is_bulk = letterhead.kind == "campaign" or letterhead.kind == "test"
+        # The rest follows from the delivery and its mailing; the address stands with the contact.
+        self._kept = sorted((letterhead.content.variables | {"name"}) - {"address"})
+
+    def compose(self, position: int, recipient: Mapping[str, Any], now: datetime) -> Message:
+        """The mail for the contact whose variables are `recipient` (name, address and attributes).
+
+        Pure: the same delivery, variables and time give the same bytes. Raises content.language.RenderError when the
+        template and this contact do not fit, and content.mime.BadHeader.
+        """
+        letterhead = self._letterhead
+        url = unsubscribe_url(letterhead.public_url, self._keys.unsubscribe, letterhead.mailing_id, position)
+        known = {**recipient, "campaign_name": letterhead.campaign_name, "unsubscribe_url": url}
+        rendered = letterhead.content.render(known)
+        message_id = derive_message_id(self._keys.message_id, letterhead.mailing_id, position, letterhead.from_address)
+        to = address_header(str(recipient.get("name") or ""), str(recipient["address"]))
+        values = [_date(int(now.timestamp())), message_id, to, text_header(rendered.subject)]
+        if self._is_bulk:
+            values.append(f"<{url}>")
+        head, seed = self._head.fill(values), b"%d-%d" % (letterhead.mailing_id, position)
+        kept = {name: recipient[name] for name in self._kept if name in recipient}
+        return Message(assemble(head, rendered.text, rendered.html, seed), message_id, kept)
+
+    @cached_property
+    def _head(self) -> Head:
+        letterhead = self._letterhead
+        headers = [
+            ("Date", None),
+            ("Message-ID", None),
+            ("From", address_header(letterhead.from_name, letterhead.from_address)),
+            ("To", None),
+            ("Subject", None),
+        ]
+        if letterhead.reply_to:
+            headers.append(("Reply-To", address_header("", letterhead.reply_to)))
+        if self._is_bulk:
+            return Head([*headers, ("List-Unsubscribe", None), *_bulk_headers(letterhead)])
+        return Head([*headers, ("Auto-Submitted", "auto-generated")])  # RFC 3834 section 5
 
 
 def derive_message_id(key: bytes, mailing_id: int, position: int, from_address: str) -> str:
@@ -94,16 +112,21 @@ def read_unsubscribe_token(key: bytes, token: str) -> tuple[int, int] | None:
     return int.from_bytes(payload[1 : 1 + size]), int.from_bytes(payload[2 + size :])
 
 
+@lru_cache(16)
+def _date(second: int) -> str:
+    """The Date header's value for a second since 1970, in UTC (RFC 5322 3.3)."""
+    return format_datetime(datetime.fromtimestamp(second, UTC))
+
+
 def _pack(number: int) -> bytes:
     size = max(1, (number.bit_length() + 7) // 8)
     return bytes([size]) + number.to_bytes(size)
 
 
-def _bulk_headers(letterhead: Letterhead, url: str) -> list[tuple[str, str]]:
+def _bulk_headers(letterhead: Letterhead) -> list[tuple[str, str]]:
     domain = domain_of(letterhead.from_address)
     list_part = "-".join(str(list_id) for list_id in letterhead.list_ids[:3]) or "test"
     return [
-        ("List-Unsubscribe", f"<{url}>"),
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),  # RFC 8058
         ("List-Id", list_id_header(letterhead.list_name, f"list-{list_part}.{domain}")),  # RFC 2919
         ("Feedback-ID", f"{letterhead.mailing_id}:{letterhead.kind}:email-campaign"),

@@ -10,7 +10,7 @@ from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import Mailing
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
-from email_campaign.delivery.compose import Keys, Letterhead
+from email_campaign.delivery.compose import Keys, Letterhead, Press
 from email_campaign.delivery.conclude import RetryRules
 from email_campaign.delivery.relays import Relay
 from email_campaign.delivery.throttle import Limit
@@ -24,6 +24,7 @@ class Order:
     """A mailing as its copies are sent: fixed at launch, so it may be kept."""
 
     letterhead: Letterhead
+    press: Press
     relay_id: int
     rules: RetryRules
 
@@ -49,7 +50,8 @@ def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
         limit=settings.retry_limit_seconds,
         deadline_at=mailing.deadline_at,
     )
-    return Order(letterhead_of(session, mailing, version, settings.public_url), mailing.relay_id, rules)
+    letterhead = letterhead_of(session, mailing, version, settings.public_url)
+    return Order(letterhead, Press(letterhead, derive_keys(settings)), mailing.relay_id, rules)
 
 
 def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, public_url: str) -> Letterhead:

@@ -22,7 +22,7 @@ from email_campaign.content.templates import Template
 from email_campaign.content.trial import try_render
 from email_campaign.content.versions import ContentVersion
 from email_campaign.db import SessionFactory
-from email_campaign.delivery.compose import Letterhead, compose, unsubscribe_url
+from email_campaign.delivery.compose import Letterhead, Press, unsubscribe_url
 from email_campaign.delivery.orders import derive_keys, letterhead_of
 from email_campaign.errors import FieldProblem, Invalid
 from email_campaign.settings import Settings
@@ -161,7 +161,7 @@ def _try(source: Source, recipient: Mapping[str, Any], letterhead: Letterhead, s
 
 def _compose(letterhead: Letterhead, recipient: Mapping[str, Any], settings: Settings, now: datetime) -> Preview:
     try:
-        message = compose(letterhead, derive_keys(settings), NO_POSITION, recipient, now)
+        message = Press(letterhead, derive_keys(settings)).compose(NO_POSITION, recipient, now)
     except RenderError as error:
         raise _explained(error) from error
     return read_mail(str(recipient["address"]), message.data)

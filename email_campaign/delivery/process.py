@@ -17,7 +17,7 @@ from email_campaign.db import SessionFactory
 from email_campaign.delivery import holds, leases, relays, workers
 from email_campaign.delivery.allowance import Allowance
 from email_campaign.delivery.connect import RelayTarget
-from email_campaign.delivery.orders import Order, derive_keys, read_limits, read_order
+from email_campaign.delivery.orders import Order, read_limits, read_order
 from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.record import Recorder
 from email_campaign.delivery.send import Hold, SliceRun
@@ -46,7 +46,6 @@ class SendProcess:
     def __init__(self, settings: Settings, factory: SessionFactory) -> None:
         self._settings = settings
         self._factory = factory
-        self._keys = derive_keys(settings)
         self._relay_id = 1
         self._held: Counter[int] = Counter()
         self._held_changed = threading.Condition()
@@ -245,7 +244,7 @@ class SendProcess:
 
     def _run(self, lease: leases.Lease) -> Hold | None:
         order = self._order(lease.mailing_id)
-        run = SliceRun(self, lease, order.letterhead, self._keys, order.relay_id, order.rules)
+        run = SliceRun(self, lease, order.letterhead, order.press, order.relay_id, order.rules)
         unwatched = self._allowance.enter(lease.mailing_id)
         try:
             if unwatched:

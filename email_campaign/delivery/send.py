@@ -13,7 +13,7 @@ from typing import Protocol
 
 from email_campaign.clock import utc_now
 from email_campaign.content.language import RenderError
-from email_campaign.delivery.compose import Keys, Letterhead, compose
+from email_campaign.delivery.compose import Letterhead, Press
 from email_campaign.delivery.conclude import RetryRules, Trial, conclude, withdraw
 from email_campaign.delivery.connect import ConnectFailed
 from email_campaign.delivery.deliveries import DeliveryState
@@ -68,7 +68,7 @@ class SliceRun:
     desk: Desk
     lease: Lease
     letterhead: Letterhead
-    keys: Keys
+    press: Press
     relay_id: int
     rules: RetryRules
     hold: Hold | None = None
@@ -109,7 +109,7 @@ class SliceRun:
     def _compose(self, copy: Copy) -> Trial | None:
         started = utc_now()
         try:
-            message = compose(self.letterhead, self.keys, copy.claim.position, copy.recipient, started)
+            message = self.press.compose(copy.claim.position, copy.recipient, started)
         except MemoryError:
             raise  # nothing about this contact
         except Exception as error:

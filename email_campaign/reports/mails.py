@@ -12,7 +12,7 @@ from email_campaign.campaigns.mailings import Mailing
 from email_campaign.content.mime import BadHeader
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.attempts import Attempt
-from email_campaign.delivery.compose import compose
+from email_campaign.delivery.compose import Press
 from email_campaign.delivery.orders import derive_keys, letterhead_of
 from email_campaign.delivery.preview import NO_POSITION, Preview, read_mail
 from email_campaign.errors import Invalid, NotFound
@@ -39,7 +39,8 @@ def rebuild(session: Session, attempt: Attempt, address: str | None, settings: S
     recipient = {**attempt.variables, "address": address}
     try:
         letterhead = letterhead_of(session, mailing, version, settings.public_url)
-        message = compose(letterhead, derive_keys(settings), attempt.position, recipient, attempt.started_at)
+        press = Press(letterhead, derive_keys(settings))
+        message = press.compose(attempt.position, recipient, attempt.started_at)
     except (Invalid, BadHeader) as error:
         return Rebuilt(None, False, str(error))
     is_same = hashlib.sha256(message.data).digest() == attempt.message_sha256
@@ -55,5 +56,5 @@ def launched_mail(
     if version is None:
         raise NotFound("This campaign was not launched, so its words are not fixed yet.")
     letterhead = letterhead_of(session, mailing, version, settings.public_url)
-    message = compose(letterhead, derive_keys(settings), NO_POSITION, recipient, now)
+    message = Press(letterhead, derive_keys(settings)).compose(NO_POSITION, recipient, now)
     return read_mail(str(recipient["address"]), message.data)

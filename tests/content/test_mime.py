@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_campaign.content.mime import BadHeader, address_header, assemble, list_id_header, text_header
+from email_campaign.content.mime import BadHeader, Head, address_header, assemble, list_id_header, text_header
 
 POLICY = SMTP.clone(max_line_length=998)
 ANY_TEXT = st.text(st.characters(codec="utf-8")) | st.text("ab \n\r\t.=é漢\u2028\x85\0-_?", max_size=300)
@@ -26,15 +26,16 @@ def make(
     html: str | None = "<p>html</p>\n",
     more: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
-    headers = [
+    headers: list[tuple[str, str | None]] = [
         ("From", address_header("The Shop", "news@example.com")),
-        ("To", address_header(name, "anna@example.test")),
-        ("Subject", text_header(subject)),
+        ("To", None),
+        ("Subject", None),
         ("Message-ID", "<0123456789abcdef0123456789abcdef@example.com>"),
         ("List-Unsubscribe", f"<{URL}>, <mailto:{'u' * 40}@example.com>"),
         *more,
     ]
-    return assemble(headers, text, html, b"seed")
+    head = Head(headers).fill([address_header(name, "anna@example.test"), text_header(subject)])
+    return assemble(head, text, html, b"seed")
 
 
 def read(data: bytes) -> EmailMessage:
@@ -124,6 +125,9 @@ def test_one_click_unsubscribing_survives_long_links() -> None:
     [
         ("plain\n" * 50, "7bit"),
         ("a" * 990, "7bit"),
+        ("a" * 998 + "\n" + "b" * 998, "7bit"),
+        ("short\n" * 200 + "a" * 999, "quoted-printable"),
+        ("a" * 999 + "\n" + "short\n" * 200, "quoted-printable"),
         ("a" * 2_000, "quoted-printable"),
         ("nul \0", "quoted-printable"),
         ("Liebe Grüße aus Köln, und bis zum nächsten Mal\n" * 20, "quoted-printable"),
@@ -167,6 +171,21 @@ def test_the_boundary_cannot_be_forged() -> None:
 def test_a_header_that_could_break_out_is_refused(header: tuple[str, str]) -> None:
     with pytest.raises(BadHeader):
         make(more=(header,))
+
+
+@pytest.mark.parametrize("value", ["a\r\nBcc: evil@example.com", "a\nb", "a\r\n b", "a\0b", "é", "a" * 1_000])
+def test_a_value_of_one_mail_that_could_break_out_is_refused(value: str) -> None:
+    head = Head([("X-A", None), ("X-B", "b")])
+    assert head.fill(["a"]) == b"X-A: a\r\nX-B: b\r\nMIME-Version: 1.0\r\n"
+    with pytest.raises(BadHeader):
+        head.fill([value])
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126)), st.text("%sd(){}0 ", max_size=200))
+def test_what_looks_like_a_placeholder_in_a_header_is_just_text(common: str, own: str) -> None:
+    head = email.message_from_bytes(Head([("X-A", common), ("X-B", None)]).fill([own]), policy=SMTP)
+    assert str(head["X-A"]).split() == common.split()
+    assert str(head["X-B"]).split() == own.split()
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ from typing import cast
 from sqlalchemy import text
 
 from email_campaign.audience.lists import MailingList
-from email_campaign.delivery.compose import compose
 from email_campaign.delivery.deliveries import DeliveryState
-from email_campaign.delivery.orders import derive_keys, read_order
+from email_campaign.delivery.orders import read_order
 from tests.delivery.conftest import Engine
 from tests.tools.scripted_smtp import Rule, Script
 
@@ -92,5 +91,5 @@ def test_a_mail_is_composed_again_to_the_same_bytes_after_a_move_and_a_renamed_l
         order = read_order(session, mailing_id, moved)
         address = session.scalar(text("SELECT address FROM contacts"))
     recipient = {**cast("dict[str, str]", attempt["variables"]), "address": address}
-    again = compose(order.letterhead, derive_keys(moved), 1, recipient, cast("datetime", attempt["started_at"]))
+    again = order.press.compose(1, recipient, cast("datetime", attempt["started_at"]))
     assert hashlib.sha256(again.data).digest() == attempt["message_sha256"]

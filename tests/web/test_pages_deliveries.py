@@ -16,7 +16,7 @@ from email_campaign.clock import utc_now
 from email_campaign.content.versions import ContentVersion
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.attempts import Attempt
-from email_campaign.delivery.compose import compose
+from email_campaign.delivery.compose import Press
 from email_campaign.delivery.deliveries import Delivery, DeliveryState
 from email_campaign.delivery.orders import derive_keys, letterhead_of
 from email_campaign.settings import Settings
@@ -52,7 +52,8 @@ def _send(session: Session, settings: Settings, delivery: Delivery, **verdict: A
     letterhead = letterhead_of(session, mailing, version, settings.public_url)
     attempt = make_attempt(session, delivery, **verdict)
     recipient = {"name": "Ada", "address": "ada@example.org"}
-    message = compose(letterhead, derive_keys(settings), delivery.position, recipient, attempt.started_at)
+    press = Press(letterhead, derive_keys(settings))
+    message = press.compose(delivery.position, recipient, attempt.started_at)
     attempt.message_sha256 = hashlib.sha256(message.data).digest()
     attempt.variables = message.variables
     return attempt
