@@ -68,7 +68,7 @@ def run(options: Options, report: Report) -> None:
 
 @contextmanager
 def service_for(stand: Stand, sink: Sink, **update: Any) -> Iterator[Service]:
-    """Web, two send workers, worker and Beat with the product's own settings, on this sink."""
+    """Web, two send workers, the other workers and Beat with the product's own settings, on this sink."""
     with running_service(stand.settings, stand.lifeline, stand.folder, ("127.0.0.1", sink.port), **update) as service:
         yield service
 
@@ -146,7 +146,7 @@ def _roots(stand: Stand, service: Service) -> dict[str, list[int]]:
     return {
         "send workers": [own[name] for name in SEND_PROCESSES],
         "Postgres": [stand.postgres.pid],
-        "worker and Beat": [own["work"], own["beat"]],
+        "workers and Beat": [own["control"], own["work"], own["beat"]],
         "Valkey": [stand.valkey.pid],
         "web": [own["web"]],
     }

@@ -51,6 +51,11 @@ def make_engine(settings: Settings, *, pool_size: int = 10) -> Engine:
         pool_recycle=1800,
         connect_args={
             "connect_timeout": 5,
+            # A Postgres that vanished without a word (a cable, a frozen machine) is given up after some 20 s.
+            "keepalives_idle": 5,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
             "application_name": "email-campaign",
             "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s",
         },

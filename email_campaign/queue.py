@@ -19,10 +19,13 @@ log = logging.getLogger(__name__)
 
 SEND_QUEUES = ("send.system", "send")
 """For send workers (thread pools). System mail (password resets, tests) has a queue of its own and never waits."""
-WORK_QUEUES = ("control", "work")
-"""For prefork workers: control moves mailings on and is short; work is imports and other long tasks, in hops."""
+CONTROL_QUEUE = "control"
+"""For a prefork worker of its own: what moves mailings on. Short, and never behind imports and enrolments."""
+WORK_QUEUE = "work"
+"""For a prefork worker: enrolments, imports and other long tasks, in hops."""
 
 LAUNCH = "email_campaign.launch"
+ENROL = "email_campaign.enrol"
 DISPATCH = "email_campaign.dispatch"
 SEND = "email_campaign.send"
 WINDOW_DONE = "email_campaign.window_done"
@@ -32,14 +35,15 @@ TIDY = "email_campaign.tidy"
 RECOUNT = "email_campaign.recount"
 
 ROUTES = {
-    LAUNCH: "control",
-    DISPATCH: "control",
-    WINDOW_DONE: "control",
-    SWEEP: "control",
-    SEND: "send",
-    HOP: "work",
-    TIDY: "work",
-    RECOUNT: "work",
+    LAUNCH: CONTROL_QUEUE,
+    DISPATCH: CONTROL_QUEUE,
+    WINDOW_DONE: CONTROL_QUEUE,
+    SWEEP: CONTROL_QUEUE,
+    SEND: SEND_QUEUES[1],
+    ENROL: WORK_QUEUE,
+    HOP: WORK_QUEUE,
+    TIDY: WORK_QUEUE,
+    RECOUNT: WORK_QUEUE,
 }
 
 RESULT_SECONDS = 900
@@ -65,7 +69,7 @@ def make_app(settings: Settings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        task_default_queue="work",
+        task_default_queue=WORK_QUEUE,
         task_routes={name: {"queue": queue} for name, queue in ROUTES.items()},
         task_create_missing_queues=True,
         task_store_errors_even_if_ignored=False,

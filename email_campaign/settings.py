@@ -44,14 +44,16 @@ class Settings(BaseSettings):
     worker_dead_looks: int = Field(6, description="looks of the sweep without a new beat until a worker is dead")
     sweep_seconds: float = 5.0
     window_deadline_seconds: float = 120.0
-    slice_seconds: float = Field(1.5, description="how much work a slice carries at the present throughput")
+    slice_seconds: float = Field(
+        1.5, gt=0, le=1.5, description="how much work a slice carries at the present throughput"
+    )
     retry_delays_seconds: tuple[float, ...] = (300.0, 900.0, 3600.0, 10800.0)
     retry_limit_seconds: float = Field(72 * 3600.0, description="from the first attempt; then rejected: expired")
     relay_retry_seconds: tuple[float, float] = Field(
         (5.0, 300.0), description="first and longest wait for a dead relay"
     )
-    enrol_first_page: int = 2_000
-    enrol_page: int = 50_000
+    enrol_first_page: int = Field(2_000, ge=1, le=50_000)
+    enrol_page: int = Field(50_000, ge=1, le=200_000, description="longer pages would hold a pause up")
 
     # Long work in hops
     task_hop_seconds: float = Field(5.0, description="a worker lets go of a long task after this and takes it again")

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from functools import cache
 from typing import Any
 
@@ -17,14 +18,16 @@ from email_campaign.campaigns import launching
 from email_campaign.clock import utc_now
 from email_campaign.db import session_factory
 from email_campaign.delivery import dispatch as dispatching
-from email_campaign.delivery import enrol, workers
+from email_campaign.delivery import enrol as enrolling
 from email_campaign.delivery import sweep as sweeping
+from email_campaign.delivery import workers
 from email_campaign.delivery.process import SendProcess
 from email_campaign.delivery.recount import recount_recent
 from email_campaign.delivery.unknown_task import RESOLVE_HANDLER
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.queue import (
     DISPATCH,
+    ENROL,
     HOP,
     LAUNCH,
     RECOUNT,
@@ -45,7 +48,8 @@ log = logging.getLogger(__name__)
 
 HANDLERS = {IMPORT: IMPORT_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
 """Who carries out which kind of long task."""
-ENROL_PAGES_IN_A_TASK = 10
+ENROL_SECONDS = 5.0
+"""After this an enrolment lets others have the worker, and comes back."""
 DRAIN_SECONDS = 5.0
 
 _process_lock = threading.Lock()
@@ -53,14 +57,25 @@ _process_lock = threading.Lock()
 
 @app.task(name=LAUNCH, ignore_result=True)
 def launch(mailing_id: int) -> None:
-    """Enrol the audience, and let sending begin after its first page."""
-    for _ in range(ENROL_PAGES_IN_A_TASK):
+    """Enrol the first page of the audience and let its sending begin; the rest goes on behind it."""
+    with session_factory().begin() as session:
+        more = enrolling.enrol_page(session, mailing_id, get_settings(), utc_now())
+    dispatch()
+    if more:
+        nudge(ENROL, mailing_id)
+
+
+@app.task(name=ENROL, ignore_result=True)
+def enrol(mailing_id: int) -> None:
+    """Enrol page after page for some seconds."""
+    until = time.monotonic() + ENROL_SECONDS
+    more = True
+    while more and time.monotonic() < until:
         with session_factory().begin() as session:
-            more = enrol.enrol_page(session, mailing_id, get_settings(), utc_now())
+            more = enrolling.enrol_page(session, mailing_id, get_settings(), utc_now())
         nudge(DISPATCH)
-        if not more:
-            return
-    nudge(LAUNCH, mailing_id)
+    if more:
+        nudge(ENROL, mailing_id)
 
 
 @app.task(name=DISPATCH, ignore_result=True)
@@ -101,7 +116,7 @@ def sweep() -> None:
         nudge(LAUNCH, mailing_id)
     swept = sweeping.sweep(factory, settings, utc_now(), queue_is_empty=send_queue_is_empty())
     for mailing_id in swept.enrolling:
-        nudge(LAUNCH, mailing_id)
+        nudge(ENROL, mailing_id)
     with factory() as session:
         waiting = long_tasks.overdue(session, utc_now(), settings.sweep_seconds)
     for task_id in waiting:

@@ -145,7 +145,7 @@ def running_service(
         {program.name: _told(program, settings) for program in children(settings, folder)},
     )
     try:
-        service.start("web", "send1", "send2", "work", "beat")
+        service.start("web", "send1", "send2", "control", "work", "beat")
         yield service
     finally:
         service.stop()

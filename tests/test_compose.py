@@ -15,7 +15,7 @@ from email_campaign.settings import Settings
 COMPOSE = CHECKOUT / "docker-compose.yml"
 EXAMPLE = CHECKOUT / ".env.example"
 SECRETS = {"SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH"}
-APP_SERVICES = {"migrate", "web", "worker-send", "worker", "beat", "flower"}
+APP_SERVICES = {"migrate", "web", "worker-send", "worker-control", "worker", "beat", "flower"}
 
 
 def services() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from email_campaign.local.places import CHECKOUT
 from email_campaign.settings import Settings
 
 DAY_SECONDS = 86_400
-QUEUES = {*queue.SEND_QUEUES, *queue.WORK_QUEUES}
+QUEUES = {*queue.SEND_QUEUES, queue.CONTROL_QUEUE, queue.WORK_QUEUE}
 
 
 def commands_of_compose() -> dict[str, list[str]]:
@@ -73,7 +73,9 @@ def test_each_queue_has_one_kind_of_consumer_under_the_local_supervisor(settings
     assert consumed(commands_of_run(one_of_each).values()) == sorted(QUEUES)
 
 
-@pytest.mark.parametrize(("service", "child"), [("worker-send", "send1"), ("worker", "work")])
+@pytest.mark.parametrize(
+    ("service", "child"), [("worker-send", "send1"), ("worker-control", "control"), ("worker", "work")]
+)
 def test_workers_of_compose_work_as_those_of_the_local_supervisor(settings: Settings, service: str, child: str) -> None:
     assert options(commands_of_compose()[service]) == options(commands_of_run(settings)[child])
 

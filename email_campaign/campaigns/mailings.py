@@ -69,7 +69,8 @@ BUSY = "state IN ('sending', 'paused', 'cancelled') AND settled_at IS NULL"
 
 
 class Mailing(Base):
-    """One message to one audience. `next_position`, `enrol_cursor` and `enrolled_at` tell how far enrolment is.
+    """One message to one audience. `next_position`, `enrol_cursor` and `enrolled_at` tell how far enrolment is;
+    `enrolled_to_at` is the time of its last page.
 
     A campaign's mailing has `list_ids`; a mailing of one has `recipient_address` and `recipient_variables`.
     `public_url` and `list_name` stand in its mails; they are fixed with the first page of the enrolment.
@@ -108,6 +109,7 @@ class Mailing(Base):
     enrol_cursor: Mapped[int] = mapped_column(server_default="0")
     next_position: Mapped[int] = mapped_column(server_default="1")
     enrolled_count: Mapped[int] = mapped_column(server_default="0")
+    enrolled_to_at: Mapped[datetime | None]
     enrolled_at: Mapped[datetime | None]
     rate_per_second: Mapped[float | None]
     rate_count: Mapped[int] = mapped_column(server_default="0")

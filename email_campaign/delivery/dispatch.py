@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
@@ -12,18 +13,22 @@ from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.delivery.slicing import Share, deal
 from email_campaign.delivery.unknown_policy import WAITS_FOR_RESEND
-from email_campaign.delivery.windows import Window
+from email_campaign.delivery.windows import DISPATCH_LOCK, Window
 from email_campaign.settings import Settings
 
-DISPATCH_LOCK = 0x6D62
-AHEAD_SECONDS = 3.0
-"""Published but untaken work is at most this much at the present throughput: who is launched next does not wait."""
+IN_FLIGHT_SECONDS = 4.5
+"""What is published and not done with is at most this much at the present throughput: who is launched next waits for
+no more, and no process has all its threads in the slices of one mailing."""
+WINDOW_SECONDS = 1.5
+"""A window is a third of that: the next one is there before the one before it has ended."""
+STRAGGLING_SECONDS = 10.0
+"""A slice that was taken longer ago waits for a slow reply. It holds nobody up, so it counts no more."""
 SLICES_IN_A_WINDOW = 200
 WINDOWS_IN_FLIGHT = 3
-"""Windows with slices that nobody has taken yet; stragglers that wait for a slow reply hold nobody up."""
+"""Windows of a mailing with slices that nobody has taken yet."""
 SMALL_MAILING = 2_000
 SLOW_PER_SECOND = 150.0
-"""Up to this size or this rate a task carries one recipient."""
+"""Up to this size, or under a limit as low as this, a task carries one recipient."""
 FIRST_GUESS_PER_SECOND = 200.0
 """What a send process is believed to do before it has measured itself."""
 MAX_SLICE = 5_000
@@ -40,7 +45,7 @@ class Published:
 
 
 def dispatch(session: Session, settings: Settings, now: datetime) -> list[Published]:
-    """Open windows for every mailing that has work, round-robin, up to what the relay does in three seconds.
+    """Open windows for every mailing that has work, round-robin, up to what the relay does in some seconds.
 
     What is returned must be published after the commit; a window that is not is found by the sweep. Safe to repeat.
     """
@@ -57,12 +62,15 @@ def finish_if_done(session: Session, mailing_id: int, now: datetime) -> bool:
     """Take a mailing of which nothing is left to do to `finished`; a cancelled one is settled. Safe to repeat.
 
     Decided from rows under the mailing's lock, never from a chord's word: enrolled to the end, every stretch cut, no
-    slice open, nothing due to be tried again, nothing unknown that the policy is to send again.
+    slice open, nothing due to be tried again, nothing unknown that the policy is to send again. Looks before it locks:
+    an enrolment holds the lock for most of its time.
     """
+    if session.execute(_SOMETHING_LEFT, {"mailing": mailing_id}).scalar():
+        return False
     mailing = get_for_update(session, mailing_id)
     if mailing.state not in {MailingState.SENDING, MailingState.CANCELLED} or mailing.settled_at is not None:
         return False
-    if mailing.enrolled_at is None or session.execute(_SOMETHING_LEFT, {"mailing": mailing_id}).scalar():
+    if session.execute(_SOMETHING_LEFT, {"mailing": mailing_id}).scalar():
         return False
     mailing.settled_at = now
     if mailing.state is MailingState.SENDING:
@@ -72,39 +80,47 @@ def finish_if_done(session: Session, mailing_id: int, now: datetime) -> bool:
 
 
 def close_window(session: Session, window_id: int) -> None:
-    """The chord's tasks have all returned. Safe to repeat."""
+    """The chord's tasks have all returned. One of which a slice is still open is left to the sweep. Safe to repeat."""
     session.execute(_CLOSE_WINDOW, {"window": window_id})
 
 
 def _dispatch_relay(session: Session, relay: Relay, settings: Settings, now: datetime) -> list[Published]:
-    mailings = list(session.scalars(_sending(relay.id)))
-    if not mailings:
+    waiting = list(session.scalars(_sending(relay.id)))
+    if not waiting:
         return []
     rate, processes = _throughput(session, relay)
-    untaken = {row.mailing_id: row for row in session.execute(_UNTAKEN, {"mailings": [m.id for m in mailings]})}
-    room = _room(relay, rate, processes, sum(row.rows or 0 for row in untaken.values()))
-    if relay.failure_count:
-        room = 1 if not untaken else 0  # a relay that just failed is probed with one mail
+    in_flight = {row.mailing_id: row for row in session.execute(_IN_FLIGHT, _in_flight_of(waiting))}
+    room = _room(relay, rate, processes, sum(row.rows for row in in_flight.values()))
+    windows = {mailing_id: row.windows for mailing_id, row in in_flight.items()}
     published = []
-    for turn, mailing in enumerate(mailings):
-        if room <= 0 and mailing.kind is MailingKind.CAMPAIGN:
-            continue
-        windows = untaken[mailing.id].windows if mailing.id in untaken else 0
-        if windows >= WINDOWS_IN_FLIGHT:
-            continue
-        share = _share(mailing, rate / processes, settings)
-        fair = max(1, math.ceil(room / (len(mailings) - turn)))
-        rows = min(fair, share.rows_per_slice * SLICES_IN_A_WINDOW)
-        opened = _open_window(session, mailing, Share(rows, share.rows_per_slice), settings, now)
-        if opened is not None:
-            published.append(opened[0])
-            room -= opened[1]
+    while waiting:  # in turns, until there is no room or nothing to do
+        went_on = []
+        for turn, mailing in enumerate(waiting):
+            is_full = room <= 0 and mailing.kind is MailingKind.CAMPAIGN
+            if is_full or windows.get(mailing.id, 0) >= WINDOWS_IN_FLIGHT:
+                continue
+            share = _share(mailing, relay, rate, processes, settings)
+            fair = math.ceil(room / (len(waiting) - turn))
+            # A full slice at least: many small ones would cost more than they are fair.
+            rows = min(share.rows, max(fair, share.rows_per_slice))
+            opened = _open_window(session, mailing, Share(rows, share.rows_per_slice), settings, now)
+            if opened is not None:
+                published.append(opened[0])
+                room -= opened[1]
+                windows[mailing.id] = windows.get(mailing.id, 0) + 1
+                if opened[1] >= rows:
+                    went_on.append(mailing)
+        waiting = went_on
     return published
+
+
+def _in_flight_of(mailings: Sequence[Mailing]) -> dict[str, Any]:
+    return {"mailings": [mailing.id for mailing in mailings], "straggling": STRAGGLING_SECONDS}
 
 
 def _sending(relay_id: int) -> Select[Mailing]:
     """Sending mailings in the order in which they take their turns: system mail, then who waited longest."""
-    last_turn = select(func.max(Window.opened_at)).where(Window.mailing_id == Mailing.id).scalar_subquery()
+    last_turn = select(func.max(Window.id)).where(Window.mailing_id == Mailing.id).scalar_subquery()
     return (
         select(Mailing)
         .where(Mailing.relay_id == relay_id, Mailing.state == MailingState.SENDING, Mailing.settled_at.is_(None))
@@ -133,50 +149,61 @@ def _open_window(
 def _throughput(session: Session, relay: Relay) -> tuple[float, int]:
     """Mails a second that the relay is believed to take now, and how many processes send them."""
     row = session.execute(_WORKERS, {"guess": FIRST_GUESS_PER_SECOND}).one()
-    return min(float(row.rate or 0), _limit_per_second(relay)), max(1, row.processes)
+    return min(float(row.rate or FIRST_GUESS_PER_SECOND), _limit_per_second(relay)), max(1, row.processes)
 
 
-def _room(relay: Relay, rate: float, processes: int, untaken: int) -> int:
-    """Rows that may be published now. Workers that have nothing to take are faster than they were thought to be."""
-    ahead = rate * AHEAD_SECONDS
-    if not untaken:
-        ahead = max(ahead, FIRST_GUESS_PER_SECOND * processes)
-    return max(1, math.ceil(min(ahead, _limit_per_second(relay) * AHEAD_SECONDS))) - untaken
+def _room(relay: Relay, rate: float, processes: int, in_flight: int) -> int:
+    """Rows that may be published now. Workers that have nothing to do are faster than they were thought to be."""
+    if relay.failure_count:
+        return 0 if in_flight else 1  # a relay that just failed is probed with one mail
+    most = rate * IN_FLIGHT_SECONDS
+    if not in_flight:
+        most = max(most, FIRST_GUESS_PER_SECOND * processes)
+    return max(1, math.ceil(min(most, _limit_per_second(relay) * IN_FLIGHT_SECONDS))) - in_flight
 
 
-def _limit_per_second(relay: Relay) -> float:
-    return math.inf if relay.limit_count is None else relay.limit_count / relay.limit_seconds
+def _limit_per_second(limited: Relay | Mailing) -> float:
+    return math.inf if limited.limit_count is None else limited.limit_count / limited.limit_seconds
 
 
-def _share(mailing: Mailing, rate_per_process: float, settings: Settings) -> Share:
-    """How many recipients a task of this mailing carries."""
-    allowed = rate_per_process
-    if mailing.limit_count is not None:
-        allowed = min(allowed, mailing.limit_count / mailing.limit_seconds)
+def _share(mailing: Mailing, relay: Relay, rate: float, processes: int, settings: Settings) -> Share:
+    """How many recipients a window and a task of this mailing carry, at most."""
+    limit = min(_limit_per_second(relay), _limit_per_second(mailing))
     is_small = mailing.enrolled_at is not None and mailing.enrolled_count <= SMALL_MAILING
-    if is_small or allowed <= SLOW_PER_SECOND:
-        return Share(0, 1)
-    return Share(0, min(MAX_SLICE, max(1, round(allowed * settings.slice_seconds))))
+    # By its limit, and not by what is measured: tasks of one recipient are slow themselves.
+    if relay.failure_count or is_small or limit <= SLOW_PER_SECOND:
+        size = 1
+    else:
+        size = min(MAX_SLICE, max(1, round(min(rate, limit) / processes * settings.slice_seconds)))
+    rows = max(1, math.ceil(min(rate, limit) * WINDOW_SECONDS))
+    return Share(max(size, min(rows, size * SLICES_IN_A_WINDOW)), size)
 
 
 _WORKERS = text("""
 SELECT count(*) AS processes, sum(coalesce(rate_per_second, :guess)) AS rate FROM workers WHERE ended_at IS NULL
 """)
 
-_UNTAKEN = text("""
-SELECT mailing_id, sum(row_count) FILTER (WHERE worker_id IS NULL) AS rows,
-    count(DISTINCT window_id) FILTER (WHERE worker_id IS NULL) AS windows
-FROM slices
-WHERE mailing_id = ANY (:mailings) AND closed_at IS NULL AND published_at IS NOT NULL
-GROUP BY mailing_id
+# By way of the open windows: while an old snapshot is open, an index of slices keeps every one that was ever open.
+_IN_FLIGHT = text("""
+SELECT w.mailing_id, CAST(coalesce(sum(s.row_count), 0) AS bigint) AS rows,
+    count(DISTINCT w.id) FILTER (WHERE s.worker_id IS NULL) AS windows
+FROM windows w JOIN slices s ON s.window_id = w.id AND s.closed_at IS NULL
+WHERE w.mailing_id = ANY (:mailings) AND w.closed_at IS NULL
+    AND (s.worker_id IS NULL OR s.leased_at > now() - :straggling * interval '1 second')
+GROUP BY w.mailing_id
 """)
 
 _SOMETHING_LEFT = text(f"""
-SELECT EXISTS (SELECT FROM stretches WHERE mailing_id = :mailing AND frontier <= last_position)
+SELECT EXISTS (SELECT FROM mailings WHERE id = :mailing AND (enrolled_at IS NULL OR settled_at IS NOT NULL))
+    OR EXISTS (SELECT FROM stretches WHERE mailing_id = :mailing AND frontier <= last_position)
     OR EXISTS (SELECT FROM slices WHERE mailing_id = :mailing AND closed_at IS NULL)
     OR EXISTS (SELECT FROM deliveries WHERE mailing_id = :mailing AND next_attempt_at IS NOT NULL)
     OR EXISTS (SELECT FROM mailings m JOIN deliveries d ON d.mailing_id = m.id
         WHERE m.id = :mailing AND m.state = 'sending' AND m.unknown_policy = 'resend' AND {WAITS_FOR_RESEND})
 """)  # noqa: S608 – constants only
 
-_CLOSE_WINDOW = text("UPDATE windows SET closed_at = now() WHERE id = :window AND closed_at IS NULL")
+_CLOSE_WINDOW = text("""
+UPDATE windows w SET closed_at = now()
+WHERE id = :window AND closed_at IS NULL
+    AND NOT EXISTS (SELECT FROM slices s WHERE s.window_id = w.id AND s.closed_at IS NULL)
+""")

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import Integer, cast, func, select, text
 from sqlalchemy.orm import Session
 
 from email_campaign.address import address_hash
@@ -12,6 +12,11 @@ from email_campaign.delivery.orders import first_list_name
 from email_campaign.settings import Settings
 from email_campaign.signing import derive_key
 
+ENROL_LOCK = 0x6D65
+"""First half of an advisory lock's key, the mailing is the second: one enrols it at a time."""
+SORT_MEMORY = "32MB"
+"""A page of 50,000 is sorted in memory."""
+
 
 class EnrolmentBroken(RuntimeError):
     """A page inserted fewer rows than it selected: a copy would be missing, so nothing of the page is kept."""
@@ -20,16 +25,21 @@ class EnrolmentBroken(RuntimeError):
 def enrol_page(session: Session, mailing_id: int, settings: Settings, now: datetime) -> bool:
     """Enrol the next page of the audience; whether there is more to come. Safe to repeat, also side by side.
 
-    The first page is small, so that sending starts at once. Rows, their stretch and the cursor are one commit.
+    The first page is small, so that sending starts at once. Rows, their stretch and the cursor are one commit. Where
+    somebody else is at a page of it there is nothing to come for this caller: whoever is ahead goes on.
     """
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(ENROL_LOCK, cast(mailing_id, Integer)))):
+        return False
     mailing = get_for_update(session, mailing_id)
     if mailing.enrolled_at is not None or mailing.launched_at is None:
         return False
+    mailing.enrolled_to_at = now
     if mailing.public_url is None:
         # What is composed again years later must give the same bytes, also after a move or a renamed list.
         mailing.public_url, mailing.list_name = settings.public_url, first_list_name(session, mailing)
     if mailing.kind is MailingKind.CAMPAIGN:
         limit = settings.enrol_first_page if mailing.enrol_cursor == 0 else settings.enrol_page
+        session.execute(select(func.set_config("work_mem", SORT_MEMORY, True)))
         selected = _enrol_contacts(session, mailing, limit)
     else:
         limit = 2
@@ -85,39 +95,46 @@ def _lay_stretch(session: Session, mailing: Mailing, size: int) -> None:
 
 # The audience are those confirmed at launch; who left between launch and this page gets a row, skipped. Each list is
 # read in order from the cursor, so that a page costs the same at the millionth contact. Positions go by the hash of the
-# address within the page, so that domains interleave.
+# address within the page, so that domains interleave; the rows come in that order, which spares a second sort. Rows
+# that are there already are looked for only when some were not inserted. The few who left are looked up one by one:
+# for an EXISTS, Postgres would hash the whole list.
 _ENROL = text("""
 WITH member AS (
-    SELECT DISTINCT m.contact_id FROM unnest(CAST(:lists AS bigint[])) AS l(list_id)
+    SELECT m.contact_id, bool_or(m.is_confirmed) AS is_confirmed FROM unnest(CAST(:lists AS bigint[])) AS l(list_id)
     CROSS JOIN LATERAL (
-        SELECT s.contact_id FROM subscriptions s
+        SELECT s.contact_id, s.state = 'confirmed' AS is_confirmed FROM subscriptions s
         WHERE s.list_id = l.list_id AND s.contact_id > :cursor AND s.confirmed_at <= :launched
             AND (s.state = 'confirmed' OR s.state = 'unsubscribed' AND s.unsubscribed_at > :launched)
         ORDER BY s.contact_id LIMIT :limit
     ) m
-    ORDER BY m.contact_id LIMIT :limit
+    GROUP BY m.contact_id ORDER BY m.contact_id LIMIT :limit
 ), page AS (
     SELECT c.id, c.address_hash, row_number() OVER (ORDER BY c.address_hash) - 1 AS place,
         CASE
             WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hash = c.address_hash) THEN 'suppressed'
-            WHEN NOT EXISTS (
-                SELECT FROM subscriptions s
-                WHERE s.contact_id = c.id AND s.list_id = ANY (:lists) AND s.state = 'confirmed'
-            ) THEN 'unsubscribed'
+            WHEN NOT member.is_confirmed AND (
+                SELECT true FROM subscriptions s
+                WHERE s.contact_id = c.id AND s.list_id = ANY (:lists) AND s.state = 'confirmed' LIMIT 1
+            ) IS NULL THEN 'unsubscribed'
         END AS barred
     FROM member JOIN contacts c ON c.id = member.contact_id
 ), inserted AS (
     INSERT INTO deliveries (mailing_id, position, contact_id, address_hash, state, reason, changed_at)
     SELECT :mailing, :next + place, id, address_hash, CASE WHEN barred IS NULL THEN :state ELSE 'skipped' END, barred,
         now()
-    FROM page ORDER BY place
+    FROM page
     ON CONFLICT (mailing_id, address_hash) DO NOTHING
     RETURNING state
+), counted AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM page) AS selected, (SELECT max(id) FROM page) AS last_contact, count(*) AS inserted,
+        count(*) FILTER (WHERE state = 'skipped') AS skipped
+    FROM inserted
 )
-SELECT (SELECT count(*) FROM page) AS selected, (SELECT max(id) FROM page) AS last_contact,
-    (SELECT count(*) FROM inserted) AS inserted, (SELECT count(*) FROM inserted WHERE state = 'skipped') AS skipped,
-    (SELECT count(*) FROM page WHERE EXISTS (
-        SELECT FROM deliveries d WHERE d.mailing_id = :mailing AND d.address_hash = page.address_hash)) AS repeated
+SELECT counted.*, CASE WHEN inserted < selected THEN (
+        SELECT count(*) FROM page WHERE EXISTS (
+            SELECT FROM deliveries d WHERE d.mailing_id = :mailing AND d.address_hash = page.address_hash)
+    ) ELSE 0 END AS repeated
+FROM counted
 """)
 
 _ENROL_ONE = text("""

@@ -24,7 +24,7 @@ CANCEL_PAGE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What the door does next: mailings whose enrolment must go on."""
+    """What the door does next: mailings whose enrolment has come to a stop."""
 
     enrolling: list[int]
 
@@ -41,7 +41,8 @@ def sweep(factory: SessionFactory, settings: Settings, now: datetime, *, queue_i
         session.execute(_CLOSE_WINDOWS)
         busy = list(session.scalars(select(Mailing.id).where(text(BUSY)).order_by(Mailing.id)))
         cancelled = list(session.scalars(_CANCELLED))
-        enrolling = list(session.scalars(_ENROLLING))
+        stopped = {"before": now - timedelta(seconds=settings.sweep_seconds)}
+        enrolling = list(session.scalars(_ENROLMENT_STOPPED, stopped))
     for mailing_id in cancelled:
         _cancel_rows(factory, mailing_id)
     for mailing_id in busy:
@@ -101,8 +102,11 @@ _CANCELLED = text("""
 SELECT id FROM mailings WHERE state = 'cancelled' AND settled_at IS NULL AND launched_at IS NOT NULL ORDER BY id
 """)
 
-_ENROLLING = text("""
-SELECT id FROM mailings WHERE launched_at IS NOT NULL AND enrolled_at IS NULL AND settled_at IS NULL ORDER BY id
+_ENROLMENT_STOPPED = text("""
+SELECT id FROM mailings
+WHERE launched_at IS NOT NULL AND enrolled_at IS NULL AND settled_at IS NULL
+    AND coalesce(enrolled_to_at, launched_at) < :before
+ORDER BY id
 """)
 
 _CANCEL_PAGE_OF_ROWS = text("""

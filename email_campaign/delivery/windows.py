@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from email_campaign.db import Base, BigId, CreatedAt
 
+DISPATCH_LOCK = 0x6D62
+"""Advisory: whoever deals slices out, and so counts moves of several mailings in one transaction, holds it alone."""
+
 
 class Stretch(Base):
     """A run of positions of one lane, laid down by a page of enrolment. `frontier` is the first not yet in a slice."""
@@ -24,7 +27,10 @@ class Window(Base):
     """A bundle of slices of one lane that was published as one chord; past its deadline the sweep takes over."""
 
     __tablename__ = "windows"
-    __table_args__ = (Index("ix_windows_open", "mailing_id", postgresql_where=text("closed_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_windows_mailing", "mailing_id", "id"),
+        Index("ix_windows_open", "mailing_id", postgresql_where=text("closed_at IS NULL")),
+    )
 
     id: Mapped[BigId]
     mailing_id: Mapped[int]
@@ -44,6 +50,12 @@ class Slice(Base):
     __tablename__ = "slices"
     __table_args__ = (
         Index("ix_slices_open", "mailing_id", "id", postgresql_where=text("closed_at IS NULL")),
+        Index(
+            "ix_slices_put_back",
+            "mailing_id",
+            "id",
+            postgresql_where=text("closed_at IS NULL AND published_at IS NULL"),
+        ),
         Index("ix_slices_window", "window_id", postgresql_where=text("closed_at IS NULL")),
         Index("ix_slices_leased", "worker_id", postgresql_where=text("worker_id IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},

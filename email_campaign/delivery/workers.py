@@ -7,6 +7,7 @@ from sqlalchemy import Index, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from email_campaign.db import Base, BigId, CreatedAt
+from email_campaign.delivery.windows import DISPATCH_LOCK
 
 
 class Worker(Base):
@@ -89,6 +90,8 @@ def leases_of_the_dead(session: Session) -> list[Leased]:
 
 def fold_counters(session: Session) -> None:
     """Add the counters of workers that ended an hour ago to worker 0's, so that they stay few. Safe to repeat."""
+    # A dispatch counts its mailings in the order of their turns, this in the order of their ids.
+    session.execute(select(func.pg_advisory_xact_lock(DISPATCH_LOCK)))
     session.execute(_FOLD)
 
 

@@ -10,11 +10,14 @@ from celery import Celery
 from email_campaign.local.places import CHECKOUT
 from email_campaign.local.ports import is_answering
 from email_campaign.local.programs import Program
-from email_campaign.queue import SEND_QUEUES, WORK_QUEUES, make_app
+from email_campaign.queue import CONTROL_QUEUE, SEND_QUEUES, WORK_QUEUE, make_app
 from email_campaign.settings import Settings
 
-SEND_THREADS = 16
-"""Tasks in hand per send process; all of them share its one event loop and its SMTP connections."""
+SEND_THREADS = 48
+"""Tasks in hand per send process; all of them share its one event loop and its SMTP connections. A thread waits and
+costs little; there must be more than the slices of large campaigns that are in flight, or small ones would wait."""
+CONTROL_PROCESSES = 2
+"""One may wait for a lock while the other deals out."""
 WORK_PROCESSES = 3
 WORK_TASKS_PER_CHILD = 500
 """A renewed process gives back what imports and renders took."""
@@ -33,7 +36,8 @@ def children(settings: Settings, data_dir: Path) -> list[Program]:
         _inbox(settings),
         _web(settings),
         *(_worker(settings, app, name, *_send_options()) for name in send_names),
-        _worker(settings, app, "work", *_work_options()),
+        _worker(settings, app, "control", *_prefork_options(CONTROL_QUEUE, CONTROL_PROCESSES)),
+        _worker(settings, app, "work", *_prefork_options(WORK_QUEUE, WORK_PROCESSES)),
         _python(settings, "beat", *_CELERY, "beat", "--schedule", str(data_dir / "beat-schedule"), "--pidfile="),
     ]
 
@@ -65,8 +69,8 @@ def _send_options() -> tuple[str, ...]:
     return ("-P", "threads", "-c", str(SEND_THREADS), "-Q", ",".join(SEND_QUEUES))
 
 
-def _work_options() -> tuple[str, ...]:
-    pool = ("-P", "prefork", "-c", str(WORK_PROCESSES), "-Q", ",".join(WORK_QUEUES))
+def _prefork_options(queue: str, processes: int) -> tuple[str, ...]:
+    pool = ("-P", "prefork", "-c", str(processes), "-Q", queue)
     return (*pool, "--max-tasks-per-child", str(WORK_TASKS_PER_CHILD), "--time-limit", str(WORK_LIMIT_SECONDS))
 
 

@@ -96,7 +96,7 @@ def as_text(status: Status) -> str:
 
 def _healthy(run: Run) -> dict[str, bool]:
     """Whether each part that can be asked serves."""
-    workers = [name for name in run.pids if name == "work" or name.startswith("send")]
+    workers = [name for name in run.pids if name in {"control", "work"} or name.startswith("send")]
     redis_serves = _succeeds(lambda: _ping_redis(run.addresses["redis"]))
     answering = answering_workers(make_app(Settings(redis_url=run.addresses["redis"]))) if redis_serves else set()
     return {

@@ -217,6 +217,13 @@ def upgrade() -> None:
         "ix_slices_open", "slices", ["mailing_id", "id"], unique=False, postgresql_where=sa.text("closed_at IS NULL")
     )
     op.create_index(
+        "ix_slices_put_back",
+        "slices",
+        ["mailing_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("closed_at IS NULL AND published_at IS NULL"),
+    )
+    op.create_index(
         "ix_slices_window", "slices", ["window_id"], unique=False, postgresql_where=sa.text("closed_at IS NULL")
     )
     op.create_table(
@@ -290,6 +297,7 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_windows")),
     )
+    op.create_index("ix_windows_mailing", "windows", ["mailing_id", "id"], unique=False)
     op.create_index(
         "ix_windows_open", "windows", ["mailing_id"], unique=False, postgresql_where=sa.text("closed_at IS NULL")
     )
@@ -356,6 +364,7 @@ def upgrade() -> None:
         sa.Column("enrol_cursor", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("next_position", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("enrolled_count", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("enrolled_to_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("enrolled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rate_per_second", sa.Double(), nullable=True),
         sa.Column("rate_count", sa.BigInteger(), server_default="0", nullable=False),
@@ -604,6 +613,7 @@ def downgrade() -> None:
     op.drop_index("ix_workers_alive", table_name="workers", postgresql_where=sa.text("ended_at IS NULL"))
     op.drop_table("workers")
     op.drop_index("ix_windows_open", table_name="windows", postgresql_where=sa.text("closed_at IS NULL"))
+    op.drop_index("ix_windows_mailing", table_name="windows")
     op.drop_table("windows")
     op.drop_table("users")
     op.drop_index("uq_templates_live_name", table_name="templates", postgresql_where=sa.text("archived_at IS NULL"))
@@ -612,6 +622,11 @@ def downgrade() -> None:
     op.drop_table("suppressions")
     op.drop_table("stretches")
     op.drop_index("ix_slices_window", table_name="slices", postgresql_where=sa.text("closed_at IS NULL"))
+    op.drop_index(
+        "ix_slices_put_back",
+        table_name="slices",
+        postgresql_where=sa.text("closed_at IS NULL AND published_at IS NULL"),
+    )
     op.drop_index("ix_slices_open", table_name="slices", postgresql_where=sa.text("closed_at IS NULL"))
     op.drop_index("ix_slices_leased", table_name="slices", postgresql_where=sa.text("worker_id IS NOT NULL"))
     op.drop_table("slices")

@@ -22,7 +22,16 @@ def test_every_queue_has_a_consumer(settings: Settings) -> None:
 
 
 def test_there_is_one_beat_and_as_many_send_processes_as_set(settings: Settings) -> None:
-    assert set(made(settings, send_processes=3)) == {"inbox", "web", "send1", "send2", "send3", "work", "beat"}
+    assert set(made(settings, send_processes=3)) == {
+        "inbox",
+        "web",
+        "send1",
+        "send2",
+        "send3",
+        "control",
+        "work",
+        "beat",
+    }
 
 
 def test_children_are_told_every_address_that_was_chosen(settings: Settings) -> None:
