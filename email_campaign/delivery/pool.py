@@ -1,11 +1,10 @@
 """The open connections of a send process: bounded, kept between mails, renewed before the relay gets tired of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from email_campaign.delivery.connect import RelayTarget, open_connection
+from email_campaign.delivery.places import Places
 from email_campaign.delivery.smtp import Connection
 
 
@@ -26,14 +25,8 @@ class Pool:
         self._target = target
         self._rules = rules
         self._idle: list[Connection] = []
-        self._places = asyncio.Semaphore(rules.connections)
+        self.places = Places(rules.connections)
         self.open_count = 0
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """One of the places for a connection; waits for it in turn."""
-        async with self._places:
-            yield
 
     @property
     def has_idle(self) -> bool:

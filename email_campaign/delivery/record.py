@@ -51,6 +51,7 @@ class Recorder:
         self._queue: deque[_Item] = deque()
         self._wake = threading.Condition()
         self._is_waiting = False
+        self._is_hurried = False
         self._closing = False
         self._connection: psycopg.Connection | None = None
         self.answered_count = 0
@@ -64,6 +65,12 @@ class Recorder:
     def record(self, result: Result) -> "asyncio.Future[Answer]":
         """RESULT: answered `go` once it is committed. Called in the loop; never lost while the process lives."""
         return self._put(result)
+
+    def hurry(self) -> None:
+        """A run has come to its end: its results need not wait for an intent that may not come."""
+        with self._wake:
+            self._is_hurried = True
+            self._wake.notify()
 
     def close(self, timeout: float) -> bool:
         """Commit what is there and stop; False when Postgres did not take it within `timeout` seconds."""
@@ -98,10 +105,14 @@ class Recorder:
                     self._wake.wait()
                     continue
                 patience = self._queue[0].since + RESULT_WAIT_SECONDS - time.monotonic()
-                if patience <= 0 or any(isinstance(item.order, Claim) for item in tuple(self._queue)):
+                if (
+                    patience <= 0
+                    or self._is_hurried
+                    or any(isinstance(item.order, Claim) for item in tuple(self._queue))
+                ):
                     break
                 self._wake.wait(patience)
-            self._is_waiting = False
+            self._is_waiting = self._is_hurried = False
         batch: list[_Item] = []
         rows: set[tuple[int, int]] = set()
         # One row stands at most once in a statement: the next order for it begins the next batch.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from email_campaign.campaigns.mailings import MailingKind
 from email_campaign.clock import utc_now
 from email_campaign.content.language import RenderError
 from email_campaign.delivery.compose import Letterhead, Press
@@ -18,6 +19,7 @@ from email_campaign.delivery.conclude import RetryRules, Trial, conclude, withdr
 from email_campaign.delivery.connect import ConnectFailed
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.leases import Copy, Lease
+from email_campaign.delivery.places import Rank
 from email_campaign.delivery.pool import Pool
 from email_campaign.delivery.record import Answer, Recorder
 from email_campaign.delivery.replies import Blame, Outcome, Phase, Verdict, judge, judge_drop, own_words
@@ -75,12 +77,25 @@ class SliceRun:
     _todo: deque[Copy] = field(default_factory=deque)
     _commits: deque["asyncio.Future[Answer]"] = field(default_factory=deque)
 
+    @property
+    def rank(self) -> Rank:
+        """Whose copies go first in this process."""
+        if self.letterhead.kind != MailingKind.CAMPAIGN:
+            return Rank.SYSTEM
+        return Rank.SINGLE if len(self.lease.copies) == 1 else Rank.BULK
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether copies are left, and no reason to hold."""
+        return bool(self._todo) and self.hold is None
+
     async def run(self, connections: int) -> Hold | None:
         """Send every copy, or stop at the first reason to hold. Returns when all results are committed."""
         self._todo.extend(self.lease.copies)
         lines = (_Line(self).work() for _ in range(min(connections, len(self._todo))))
         # All come to their end even when one breaks: what the others have on the wire is still to be recorded.
         ends = await asyncio.gather(*lines, return_exceptions=True)
+        self.desk.recorder.hurry()
         await asyncio.gather(*self._commits)
         for broken in filter(None, ends):
             raise broken
@@ -91,7 +106,7 @@ class SliceRun:
 
         A copy that cannot be rendered is rejected, and the others go on.
         """
-        while self._todo and self.hold is None:
+        while self.goes_on:
             if not self.desk.may_start_body():
                 self.hold = Hold("stopping")
                 break
@@ -132,26 +147,31 @@ class _Line:
         self._connection: Connection | None = None
 
     async def work(self) -> None:
-        """Take copies until none is left or the run holds."""
-        async with self._desk.pool.place():
-            try:
-                trial = self._run.next_trial()
-                while trial is not None and self._run.hold is None:
-                    trial = await self._send(trial)
-            finally:
-                if self._connection is not None:
-                    await self._desk.pool.give_back(self._connection)
+        """Take copies until none is left or the run holds. Between two copies it gives way to a higher rank."""
+        while self._run.goes_on:
+            async with self._desk.pool.places.place(self._run.rank):
+                try:
+                    trial = self._run.next_trial()
+                    while trial is not None and self._run.hold is None:
+                        trial = await self._send(trial)
+                finally:
+                    connection, self._connection = self._connection, None
+                    if connection is not None:
+                        await self._desk.pool.give_back(connection)
 
     async def _send(self, trial: Trial) -> Trial | None:
         """Bring one copy as far as it comes; returns the next one."""
         connection = await self._envelope(trial)
         if connection is None:
-            return self._run.next_trial()
+            return self._next()
         intent = self._desk.recorder.intend(trial.copy.claim)
-        following = self._run.next_trial()  # composed while Postgres commits
+        following = self._next()  # composed while Postgres commits
         if await self._may_go(trial, await intent, connection):
             await self._body(trial, connection, following)
         return following
+
+    def _next(self) -> Trial | None:
+        return None if self._desk.pool.places.is_wanted(self._run.rank) else self._run.next_trial()
 
     async def _envelope(self, trial: Trial) -> Connection | None:
         """MAIL, RCPT and DATA; the connection that waits for the body. One that was closed between two mails is
