@@ -7,6 +7,7 @@ It offers PIPELINING, and prints a counter as smtp-sink does.
 
 import asyncio
 import sys
+from typing import cast
 
 import uvloop
 
@@ -27,9 +28,8 @@ class Conversation(asyncio.Protocol):
         self._is_thinking = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(b"220 slow-sink ESMTP\r\n")
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(b"220 slow-sink ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
