@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     smtp_idle_seconds: float = Field(20.0, description="an unused connection is closed after this")
     smtp_connection_messages: int = Field(500, description="a connection is renewed after this many mails")
     smtp_connection_seconds: float = Field(300.0, description="a connection is renewed after this time")
+    dkim_dir: Path | None = Field(None, description="folder with DKIM keys; make one with email-campaign dkim-key")
 
     # Sending
     send_connections: int = Field(32, ge=1, le=512, description="open SMTP connections per send process, at most")

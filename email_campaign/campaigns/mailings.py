@@ -151,6 +151,16 @@ def move(session: Session, mailing: Mailing, state: MailingState, *, actor: str,
     note(session, mailing.id, actor=actor, kind=state, detail=detail)
 
 
+def halt(session: Session, mailing_id: int, why: str) -> bool:
+    """Pause a mailing that cannot go on by itself; whether it was sending. No body begins once this is committed."""
+    stop_bodies(session, mailing_id)
+    mailing = get_for_update(session, mailing_id)
+    if mailing.state is not MailingState.SENDING:
+        return False
+    move(session, mailing, MailingState.PAUSED, actor="system", detail=why[:500])
+    return True
+
+
 def reopen(session: Session, mailing: Mailing, *, actor: str, detail: str) -> None:
     """Open a finished mailing (locked by the caller) again: there is something to send after all."""
     mailing.settled_at = mailing.finished_at = None

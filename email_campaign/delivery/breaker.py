@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from email_campaign.campaigns.mailings import MailingState, get_for_update, move, stop_bodies
+from email_campaign.campaigns.mailings import halt
 
 SENDERS_FAULT = ("policy", "sender_address", "content")
 """Reasons of `replies.judge` that speak of us and not of the recipient."""
@@ -20,15 +20,8 @@ def trip_if_refused(session: Session, mailing_id: int) -> bool:
     row = session.execute(_REFUSED, {"mailing": mailing_id, "reasons": list(SENDERS_FAULT), "most": 10_000}).one()
     if row.refused < LEAST_REFUSED or row.domains < LEAST_DOMAINS or row.refused / max(1, row.answered) < LEAST_SHARE:
         return False
-    stop_bodies(session, mailing_id)
-    mailing = get_for_update(session, mailing_id)
-    if mailing.state is not MailingState.SENDING:
-        return False
-    detail = (
-        f"{row.refused} copies over {row.domains} domains were refused because of the sender, such as: {row.example}"
-    )
-    move(session, mailing, MailingState.PAUSED, actor="system", detail=detail[:500])
-    return True
+    count = f"{row.refused} copies over {row.domains} domains"
+    return halt(session, mailing_id, f"{count} were refused because of the sender, such as: {row.example}")
 
 
 _REFUSED = text("""

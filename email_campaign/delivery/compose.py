@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from email_campaign.address import domain_of
+from email_campaign.content.dkim import Signer
 from email_campaign.content.language import Content
 from email_campaign.content.mime import Head, address_header, assemble, list_id_header, text_header
 from email_campaign.signing import keyed_hash, sign, unsign
@@ -36,6 +37,7 @@ class Letterhead:
     list_name: str
     public_url: str
     content: Content
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,10 @@ class Press:
             values.append(f"<{url}>")
         head, seed = self._head.fill(values), b"%d-%d" % (letterhead.mailing_id, position)
         kept = {name: recipient[name] for name in self._kept if name in recipient}
-        return Message(assemble(head, rendered.text, rendered.html, seed), message_id, kept)
+        data = assemble(head, rendered.text, rendered.html, seed)
+        if letterhead.signer is not None:
+            data = letterhead.signer.sign(data, now)
+        return Message(data, message_id, kept)
 
     @cached_property
     def _head(self) -> Head:

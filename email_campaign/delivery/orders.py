@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from email_campaign.address import domain_of
 from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import Mailing
+from email_campaign.content.dkim import find_signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.compose import Keys, Letterhead, Press
@@ -40,7 +42,7 @@ def derive_keys(settings: Settings) -> Keys:
 
 
 def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
-    """The order of a launched mailing, with its content compiled. Raises NotFound."""
+    """The order of a launched mailing, with its content compiled. Raises NotFound and Invalid."""
     mailing = session.get(Mailing, mailing_id)
     version = session.get(ContentVersion, mailing.content_version_id) if mailing else None
     if mailing is None or version is None:
@@ -50,12 +52,15 @@ def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
         limit=settings.retry_limit_seconds,
         deadline_at=mailing.deadline_at,
     )
-    letterhead = letterhead_of(session, mailing, version, settings.public_url)
+    letterhead = letterhead_of(session, mailing, version, settings)
     return Order(letterhead, Press(letterhead, derive_keys(settings)), mailing.relay_id, rules)
 
 
-def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, public_url: str) -> Letterhead:
-    """The letterhead of a mailing, for its content in this version: also what a preview is written with."""
+def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, settings: Settings) -> Letterhead:
+    """The letterhead of a mailing, for its content in this version: also what a preview is written with.
+
+    Raises Invalid when the words, or the DKIM key of the sender's domain, are not fit for use.
+    """
     campaign = session.get(Campaign, mailing.campaign_id or mailing.id)
     return Letterhead(
         mailing_id=mailing.id,
@@ -66,8 +71,9 @@ def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, p
         reply_to=mailing.reply_to,
         list_ids=tuple(mailing.list_ids),
         list_name=first_list_name(session, mailing) if mailing.list_name is None else mailing.list_name,
-        public_url=mailing.public_url or public_url,
+        public_url=mailing.public_url or settings.public_url,
         content=compile_content(version.subject, version.html, version.text),
+        signer=find_signer(settings.dkim_dir, domain_of(mailing.from_address)),
     )
 
 

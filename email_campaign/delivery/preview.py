@@ -81,7 +81,7 @@ def preview_campaign(
     if template is None:
         raise Invalid.field("template_id", "Choose a template first: there is nothing to show yet.")
     version = ContentVersion(subject=template.subject, html=template.html, text=template.text)
-    letterhead = letterhead_of(session, campaign.mailing, version, settings.public_url)
+    letterhead = letterhead_of(session, campaign.mailing, version, settings)
     return _compose(letterhead, recipient, settings, now)
 
 
@@ -139,7 +139,7 @@ def rehearse(factory: SessionFactory, campaign_id: int, settings: Settings) -> N
             return
         source = Source(template.subject, template.html, template.text)
         version = ContentVersion(subject=source.subject, html=source.html, text=source.text)
-        letterhead = letterhead_of(session, mailing, version, settings.public_url)
+        letterhead = letterhead_of(session, mailing, version, settings)
         recipient, who = recipient_of(contact), f"contact {contact.id} ({contact.address})"
     try:
         _try(source, recipient, letterhead, settings)

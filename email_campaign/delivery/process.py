@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import uvloop
 
+from email_campaign.campaigns.mailings import halt
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import holds, leases, relays, workers
@@ -22,6 +23,7 @@ from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.record import Recorder
 from email_campaign.delivery.send import Hold, SliceRun
 from email_campaign.delivery.throttle import Limit
+from email_campaign.errors import DomainError
 from email_campaign.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -74,7 +76,10 @@ class SendProcess:
                 lease = leases.take(session, slice_id, self.worker_id, secrets.randbits(62))
             if lease is None:
                 return
-            hold = self._run(lease)
+            try:
+                hold = self._run(lease)
+            except DomainError as error:
+                hold = self._halt(lease.mailing_id, error)
             with self._factory.begin() as session:
                 due_at, reason = (hold.until, hold.reason) if hold else (None, None)
                 leases.let_go(session, lease, due_at=due_at, hold_reason=reason)
@@ -252,6 +257,13 @@ class SendProcess:
             return asyncio.run_coroutine_threadsafe(self._at_work(run), self._loop).result()
         finally:
             self._allowance.leave(lease.mailing_id)
+
+    def _halt(self, mailing_id: int, error: DomainError) -> Hold:
+        """The words, or the key that signs them, were fit at the launch and are no more: people must see to it."""
+        log.error("mailing %d is paused: %s", mailing_id, error)
+        with self._factory.begin() as session:
+            halt(session, mailing_id, f"Its mail cannot be written any more. {error}")
+        return Hold("not now")
 
     async def _at_work(self, run: SliceRun) -> Hold | None:
         if not self._run_count:

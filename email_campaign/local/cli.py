@@ -12,10 +12,11 @@ from sqlalchemy.orm import sessionmaker
 
 from email_campaign.accounts.tokens import create_token
 from email_campaign.accounts.users import User
-from email_campaign.address import BadAddress, normalise
+from email_campaign.address import BadAddress, domain_of, normalise
 from email_campaign.clock import utc_now
+from email_campaign.content.dkim import make_key
 from email_campaign.db import SessionFactory, make_engine
-from email_campaign.errors import DomainError, NotFound
+from email_campaign.errors import DomainError, Invalid, NotFound
 from email_campaign.local import places, runfile, status
 from email_campaign.local.administrator import create_administrator, generate_password
 from email_campaign.local.demo import beside
@@ -67,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     token = add("create-token", _create_token, "create an API token; it is shown once")
     token.add_argument("address", help="the user whose token it is")
     token.add_argument("name", help="what it is for, so that you recognise it later")
+    dkim = add("dkim-key", _dkim_key, "make a key that signs a domain's mail, and say what to publish in its DNS")
+    dkim.add_argument("domain", help="the domain of the senders, such as example.com")
+    dkim.add_argument("--selector", default="campaign", help="the key's name in the DNS (default: campaign)")
     add("demo", _demo, "play the demo again on the running service: 1,000 letters to our inbox")
     add("reset", _reset, "delete the data of the embedded services, after asking")
     return parser
@@ -105,6 +109,16 @@ def _create_token(arguments: argparse.Namespace, settings: Settings) -> int:
             raise NotFound(f"There is no user {arguments.address}: create one with `email-campaign create-admin`.")
         _, shown = create_token(session, user_id=user_id, name=arguments.name, now=utc_now())
     print(shown)
+    return 0
+
+
+def _dkim_key(arguments: argparse.Namespace, settings: Settings) -> int:
+    if settings.dkim_dir is None:
+        raise Invalid("Set DKIM_DIR first, in .env or the environment: the folder in which DKIM keys are kept.")
+    domain = domain_of(normalise(f"postmaster@{arguments.domain}"))
+    signer = make_key(settings.dkim_dir, domain, arguments.selector)
+    print("Publish this TXT record, then restart the service; from then on it signs.")
+    print(f"\n{signer.record_name}\n{signer.record}")
     return 0
 
 

@@ -38,7 +38,7 @@ def rebuild(session: Session, attempt: Attempt, address: str | None, settings: S
         return Rebuilt(None, False, "The contact was erased, and the address with it.")
     recipient = {**attempt.variables, "address": address}
     try:
-        letterhead = letterhead_of(session, mailing, version, settings.public_url)
+        letterhead = letterhead_of(session, mailing, version, settings)
         press = Press(letterhead, derive_keys(settings))
         message = press.compose(attempt.position, recipient, attempt.started_at)
     except (Invalid, BadHeader) as error:
@@ -55,6 +55,6 @@ def launched_mail(
     version = session.get(ContentVersion, mailing.content_version_id) if mailing.content_version_id else None
     if version is None:
         raise NotFound("This campaign was not launched, so its words are not fixed yet.")
-    letterhead = letterhead_of(session, mailing, version, settings.public_url)
+    letterhead = letterhead_of(session, mailing, version, settings)
     message = Press(letterhead, derive_keys(settings)).compose(NO_POSITION, recipient, now)
     return read_mail(str(recipient["address"]), message.data)

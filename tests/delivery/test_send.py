@@ -1,12 +1,17 @@
 """What becomes of each copy, against a real Postgres and a relay that does as it is told."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import cast
 
+import dkim
 from sqlalchemy import text
 
 from email_campaign.audience.lists import MailingList
+from email_campaign.campaigns import campaigns
+from email_campaign.content.dkim import make_key
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.orders import read_order
 from tests.delivery.conftest import Engine
@@ -93,3 +98,33 @@ def test_a_mail_is_composed_again_to_the_same_bytes_after_a_move_and_a_renamed_l
     recipient = {**cast("dict[str, str]", attempt["variables"]), "address": address}
     again = order.press.compose(1, recipient, cast("datetime", attempt["started_at"]))
     assert hashlib.sha256(again.data).digest() == attempt["message_sha256"]
+
+
+def test_mail_of_a_domain_with_a_key_is_signed_on_the_wire(make_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    signer = make_key(tmp_path / "dkim", "example.com", "mail")
+    engine = make_engine(dkim_dir=tmp_path / "dkim")
+    mailing_id = engine.launch(2)
+    assert engine.run(mailing_id) == {ACCEPTED: 2}
+    for _, body in engine.relay.bodies:
+        assert dkim.verify(body, dnsfunc=lambda *_, **__: signer.record.encode())
+    hashes = {hashlib.sha256(body).digest() for _, body in engine.relay.bodies}
+    assert {bytes(cast("bytes", a["message_sha256"])) for a in engine.attempts(mailing_id)} == hashes
+
+
+def test_a_campaign_whose_mail_cannot_be_written_any_more_is_paused_and_says_why(
+    make_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    engine = make_engine(dkim_dir=tmp_path)
+    mailing_id = engine.launch(3)
+    key = tmp_path / "mail._domainkey.example.com.pem"
+    key.write_text("spilt coffee")
+    engine.enrol(mailing_id)
+    engine.send(engine.dispatch())
+    assert engine.campaign(mailing_id).mailing.state == "paused"
+    assert engine.states(mailing_id) == {DeliveryState.PENDING: 3}
+    with engine.factory.begin() as session:
+        why = session.scalar(text("SELECT detail FROM mailing_events WHERE kind = 'paused'"))
+        assert str(key) in str(why)
+        key.unlink()
+        campaigns.resume(session, mailing_id, actor="test")
+    assert engine.run(mailing_id) == {ACCEPTED: 3}

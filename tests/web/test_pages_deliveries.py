@@ -49,7 +49,7 @@ def _send(session: Session, settings: Settings, delivery: Delivery, **verdict: A
     """An attempt, accepted unless told otherwise, that kept what a send process keeps."""
     mailing = session.get_one(Mailing, delivery.mailing_id)
     version = session.get_one(ContentVersion, mailing.content_version_id)
-    letterhead = letterhead_of(session, mailing, version, settings.public_url)
+    letterhead = letterhead_of(session, mailing, version, settings)
     attempt = make_attempt(session, delivery, **verdict)
     recipient = {"name": "Ada", "address": "ada@example.org"}
     press = Press(letterhead, derive_keys(settings))
