@@ -104,7 +104,9 @@ class Delivery(Base):
 class Counter(Base):
     """How many deliveries of a mailing one worker moved into (or, negative, out of) a state. The sums are shown.
 
-    Worker 0 is whoever is no send worker: enrolment, sweep, cancel, retry.
+    Worker 0 is whoever is no send worker: enrolment, sweep, cancel, retry. A send worker begins a new `part` every
+    thousand commits: while somebody's old snapshot is open, no version of a row can be cleared away, and every update
+    walks over all of them.
     """
 
     __tablename__ = "counters"
@@ -120,6 +122,7 @@ class Counter(Base):
 
     mailing_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     worker_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default="0")
     state: Mapped[str] = mapped_column(primary_key=True)
     count: Mapped[int]
 
@@ -146,5 +149,5 @@ INSERT INTO counters (mailing_id, worker_id, state, count)
 SELECT :mailing, 0, state, sum(change)
 FROM unnest(CAST(:states AS text[]), CAST(:changes AS bigint[])) AS c(state, change)
 WHERE change <> 0 GROUP BY state ORDER BY state
-ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+ON CONFLICT (mailing_id, worker_id, part, state) DO UPDATE SET count = counters.count + excluded.count
 """)

@@ -108,7 +108,7 @@ WHERE mailing_id = %(mailing)s AND position = %(position)s
 """
 _COUNT: LiteralString = """
 INSERT INTO counters (mailing_id, worker_id, state, count) VALUES (%(mailing)s, %(worker)s, %(state)s, %(change)s)
-ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+ON CONFLICT (mailing_id, worker_id, part, state) DO UPDATE SET count = counters.count + excluded.count
 """
 _LOG: LiteralString = """
 WITH counted AS (

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 RESULT_WAIT_SECONDS = 0.05
 """A result waits this long for an intent to share the commit with."""
 MAX_BATCH = 256
+COMMITS_A_PART = 1024
+"""So many commits add to the same rows of the counters, then to new ones."""
 RECONNECT_SECONDS = (0.2, 5.0)
 
 Answer = Literal["go", "skipped", "not now"]
@@ -51,6 +53,7 @@ class Recorder:
         self._queue: deque[_Item] = deque()
         self._wake = threading.Condition()
         self._is_waiting = False
+        self._commit_count = 0
         self._is_hurried = False
         self._closing = False
         self._connection: psycopg.Connection | None = None
@@ -169,7 +172,9 @@ class Recorder:
             if suppressed := [o for o in results if o.suppress_address is not None]:
                 connection.execute(_SUPPRESS, _suppression_columns(suppressed))
             worker = self.worker_id
-            columns = [*_result_columns(results), worker, *_claim_columns(claims), worker]
+            self._commit_count += 1
+            part = self._commit_count // COMMITS_A_PART
+            columns = [*_result_columns(results), worker, *_claim_columns(claims), worker, part]
             cursor = connection.execute(_RECORD, columns, prepare=True)
             connection.execute("COMMIT")
         rows = {(mailing_id, position): state for mailing_id, position, state in cursor.fetchall()}
@@ -313,14 +318,14 @@ WITH r AS MATERIALIZED (
     WHERE d.mailing_id = g.mailing_id AND d.position = g.position AND d.state = 'pending' AND g.open
     RETURNING d.mailing_id, d.position, d.state
 ), moved AS (
-    INSERT INTO counters (mailing_id, worker_id, state, count)
-    SELECT mailing_id, %s, state, sum(change) FROM (
+    INSERT INTO counters (mailing_id, worker_id, part, state, count)
+    SELECT mailing_id, %s, %s, state, sum(change) FROM (
         SELECT mailing_id, was AS state, -1 AS change FROM done
         UNION ALL SELECT mailing_id, state, 1 FROM done
         UNION ALL SELECT mailing_id, 'pending', -1 FROM gone
         UNION ALL SELECT mailing_id, state, 1 FROM gone
     ) AS changes GROUP BY mailing_id, state HAVING sum(change) <> 0
-    ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+    ON CONFLICT (mailing_id, worker_id, part, state) DO UPDATE SET count = counters.count + excluded.count
 )
 SELECT mailing_id, position, state FROM done
 UNION ALL

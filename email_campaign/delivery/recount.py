@@ -44,7 +44,7 @@ WITH counted AS (
 ), mended AS (
     INSERT INTO counters (mailing_id, worker_id, state, count)
     SELECT :mailing, 0, state, difference FROM difference ORDER BY state
-    ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+    ON CONFLICT (mailing_id, worker_id, part, state) DO UPDATE SET count = counters.count + excluded.count
 )
 SELECT state, difference FROM difference ORDER BY state
 """)

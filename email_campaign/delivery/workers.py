@@ -89,7 +89,8 @@ def leases_of_the_dead(session: Session) -> list[Leased]:
 
 
 def fold_counters(session: Session) -> None:
-    """Add the counters of workers that ended an hour ago to worker 0's, so that they stay few. Safe to repeat."""
+    """Add the counters of workers that ended an hour ago, and the parts that the living are done with, to worker 0's,
+    so that they stay few. Safe to repeat."""
     # A dispatch counts its mailings in the order of their turns, this in the order of their ids.
     session.execute(select(func.pg_advisory_xact_lock(DISPATCH_LOCK)))
     session.execute(_FOLD)
@@ -120,10 +121,15 @@ WITH old AS (
     WHERE ended_at < now() - interval '1 hour' AND folded_at IS NULL
         AND NOT EXISTS (SELECT FROM slices s WHERE s.worker_id = workers.id AND s.closed_at IS NULL)
     RETURNING id
+), newest AS (
+    SELECT worker_id, max(part) AS part FROM counters WHERE worker_id <> 0 GROUP BY worker_id
 ), taken AS (
-    DELETE FROM counters USING old WHERE counters.worker_id = old.id RETURNING counters.*
+    DELETE FROM counters c USING newest
+    WHERE c.worker_id = newest.worker_id
+        AND (c.part < newest.part - 1 OR EXISTS (SELECT FROM old WHERE old.id = c.worker_id))
+    RETURNING c.*
 )
 INSERT INTO counters (mailing_id, worker_id, state, count)
 SELECT mailing_id, 0, state, sum(count) FROM taken GROUP BY mailing_id, state ORDER BY mailing_id, state
-ON CONFLICT (mailing_id, worker_id, state) DO UPDATE SET count = counters.count + excluded.count
+ON CONFLICT (mailing_id, worker_id, part, state) DO UPDATE SET count = counters.count + excluded.count
 """)

@@ -75,9 +75,10 @@ def upgrade() -> None:
         "counters",
         sa.Column("mailing_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("worker_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("part", sa.BigInteger(), autoincrement=False, server_default="0", nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("mailing_id", "worker_id", "state", name=op.f("pk_counters")),
+        sa.PrimaryKeyConstraint("mailing_id", "worker_id", "part", "state", name=op.f("pk_counters")),
         postgresql_with={
             "fillfactor": "50",
             "autovacuum_vacuum_scale_factor": "0.02",

@@ -3,6 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from email_campaign.delivery import workers
 from email_campaign.delivery.deliveries import DeliveryState, states_of
 from email_campaign.delivery.recount import recount
 from tests import factories
@@ -13,8 +14,27 @@ def test_counters_that_drifted_are_set_to_what_the_rows_say(session: Session) ->
     for state in (DeliveryState.ACCEPTED, DeliveryState.ACCEPTED, DeliveryState.REJECTED):
         factories.make_delivery(session, mailing, state=state)
     session.execute(text("UPDATE counters SET count = count + 5 WHERE state = 'accepted'"))
-    session.execute(text("INSERT INTO counters VALUES (:m, 9, 'pending', 2)"), {"m": mailing.id})
+    session.execute(
+        text("INSERT INTO counters (mailing_id, worker_id, state, count) VALUES (:m, 9, 'pending', 2)"),
+        {"m": mailing.id},
+    )
     assert recount(session, mailing.id) == {"accepted": -5, "pending": -2}
     states = states_of(session, mailing.id)
     assert {state: n for state, n in states.items() if n} == {DeliveryState.ACCEPTED: 2, DeliveryState.REJECTED: 1}
     assert recount(session, mailing.id) == {}
+
+
+def test_parts_that_a_living_worker_is_done_with_are_folded_and_the_sums_stay(session: Session) -> None:
+    mailing, worker = factories.make_mailing(session), factories.make_worker(session)
+    for part in range(4):
+        row = {"m": mailing.id, "w": worker.id, "p": part}
+        session.execute(
+            text(
+                "INSERT INTO counters (mailing_id, worker_id, part, state, count) VALUES (:m, :w, :p, 'accepted', 10)"
+            ),
+            row,
+        )
+    workers.fold_counters(session)
+    rows = session.execute(text("SELECT worker_id, part, count FROM counters ORDER BY worker_id, part")).all()
+    assert [tuple(row) for row in rows] == [(0, 0, 20), (worker.id, 2, 10), (worker.id, 3, 10)]
+    assert states_of(session, mailing.id)[DeliveryState.ACCEPTED] == 40
