@@ -1,4 +1,4 @@
-"""Retry by hand: rejected and unknown copies become due again, because somebody asked for it."""
+"""Retry by hand: rejected and deferred copies become due again, because somebody asked for it."""
 
 import enum
 from datetime import datetime
@@ -13,10 +13,12 @@ MOST_AT_ONCE = 100_000
 
 
 class Retryable(enum.StrEnum):
-    """What can be asked for again. A hard bounce stays suppressed, so it is skipped unless that is lifted."""
+    """What can be asked for again; unknown copies are resolved (`unknown.py`).
+
+    A hard bounce stays suppressed, so it is skipped unless that is lifted.
+    """
 
     REJECTED = "rejected"
-    UNKNOWN = "unknown"
     DEFERRED = "deferred"
 
 

@@ -48,15 +48,23 @@ def resolve(session: Session, mailing_id: int, positions: Collection[int], decis
     a resend of a mailing that is cancelled. Safe to repeat, and beside a late result: whoever comes second finds the
     copy resolved.
     """
-    resolved = _resolve(session, mailing_id, _LISTED, {"positions": sorted(positions)}, decision, now)
+    resolved = _resolve(session, mailing_id, _LISTED.bindparams(positions=sorted(positions)), decision, now)
     if resolved:
         tell(session, mailing_id, decision, len(resolved))
     return len(resolved)
 
 
+def resolve_copies(session: Session, keys: Collection[tuple[int, int]], decision: Decision, now: datetime) -> int:
+    """Like `resolve`, for copies of any mailings, by mailing and position."""
+    by_mailing: dict[int, list[int]] = {}
+    for mailing_id, position in sorted(keys):  # everybody locks mailings in this order
+        by_mailing.setdefault(mailing_id, []).append(position)
+    return sum(resolve(session, mailing_id, positions, decision, now) for mailing_id, positions in by_mailing.items())
+
+
 def resolve_page(session: Session, mailing_id: int, first: int, decision: Decision, now: datetime) -> Resolved:
     """Resolve like `resolve` the next 2,000 unknown copies from this position on; the timeline is the caller's."""
-    resolved = _resolve(session, mailing_id, _PAGE, {"first": first, "most": PAGE}, decision, now)
+    resolved = _resolve(session, mailing_id, _PAGE.bindparams(first=first, most=PAGE), decision, now)
     return Resolved(len(resolved), max(resolved) + 1 if len(resolved) == PAGE else None)
 
 
@@ -65,21 +73,13 @@ def tell(session: Session, mailing_id: int, decision: Decision, count: int) -> N
     note(session, mailing_id, actor=decision.actor, kind=f"unknown_{decision.resolution}", detail=str(count))
 
 
-def _resolve(
-    session: Session,
-    mailing_id: int,
-    statement: TextClause,
-    which: dict[str, object],
-    decision: Decision,
-    now: datetime,
-) -> list[int]:
+def _resolve(session: Session, mailing_id: int, statement: TextClause, decision: Decision, now: datetime) -> list[int]:
     """Under the mailing's lock, which late results and changes of the policy take too."""
     mailing = get_for_update(session, mailing_id)
     is_resend = decision.resolution is Resolution.RESEND
     if is_resend and mailing.state is MailingState.CANCELLED:
         raise Conflict(f"Nothing of a {mailing.kind} that is cancelled is sent again; say what became of each copy.")
     values = {
-        **which,
         "mailing": mailing_id,
         "resend": is_resend,
         "state": "unknown" if is_resend else decision.resolution.value,

@@ -51,7 +51,9 @@ def resolve_all(
         raise Conflict(f"Its unknown copies are being resolved already, by task {task_id}; wait for it or cancel it.")
     known = states_of(session, mailing_id)[DeliveryState.UNKNOWN]
     if known > PAGE:
-        return Begun(0, _create_task(session, mailing_id, decision, known, created_by=created_by, now=now))
+        task = _create_task(session, mailing_id, decision, created_by=created_by, now=now)
+        task.total_count = known
+        return Begun(0, task)
     count = resolve_page(session, mailing_id, FIRST, decision, now).count
     if count:
         tell(session, mailing_id, decision, count)
@@ -59,12 +61,11 @@ def resolve_all(
 
 
 def _create_task(
-    session: Session, mailing_id: int, decision: Decision, known: int, *, created_by: int | None, now: datetime
+    session: Session, mailing_id: int, decision: Decision, *, created_by: int | None, now: datetime
 ) -> Task:
     campaign = session.get(Campaign, mailing_id)
     title = _TITLES[decision.resolution] + (f": {campaign.name}" if campaign else "")
     task = create_task(session, kind=TASK_KIND, subject_id=mailing_id, title=title, created_by=created_by, now=now)
-    task.total_count = known
     task.cursor = {
         "first": FIRST,
         "resolution": decision.resolution.value,

@@ -14,6 +14,7 @@ from email_campaign.delivery.deliveries import Counter, DeliveryState
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.reports.progress import Progress, clock_time, progress
 from email_campaign.reports.queries import counts_of
+from email_campaign.reports.unknown import unknown_counts
 
 DAYS = 30
 MOST_SHOWN = 20
@@ -101,6 +102,7 @@ def _campaign_needs(session: Session, now: datetime) -> list[Need]:
         for campaign in _campaigns(session, missed)
         if campaign.scheduled_at is not None
     ]
+    needs += _unknown_needs(session)
     recent = _recent(session, now)
     counts = counts_of(session, [campaign.id for campaign in recent])
     for campaign in recent:
@@ -108,15 +110,21 @@ def _campaign_needs(session: Session, now: datetime) -> list[Need]:
     return needs
 
 
+def _unknown_needs(session: Session) -> list[Need]:
+    """However long ago they were sent: nobody but a person takes them from here."""
+    counts = unknown_counts(session)
+    total = sum(counts.values())
+    if not total:
+        return []
+    campaign = session.get(Campaign, next(iter(counts))) if len(counts) == 1 else None
+    of = f" of “{campaign.name}”" if campaign else f" of {len(counts):,} mailings" if len(counts) > 1 else ""
+    copies = f"1 copy{of} is" if total == 1 else f"{total:,} copies{of} are"
+    said = f"{copies} unknown: nobody can say whether the relay took {'it' if total == 1 else 'them'}."
+    return [Need("unknown", said, campaign.id if campaign else None)]
+
+
 def _copy_needs(campaign: Campaign, counts: Mapping[DeliveryState, int]) -> list[Need]:
     needs = []
-    if unknown := counts[DeliveryState.UNKNOWN]:
-        copies = "1 copy" if unknown == 1 else f"{unknown:,} copies"
-        needs.append(
-            Need(
-                "unknown", f"Of {copies} of “{campaign.name}” nobody can say whether the relay took them.", campaign.id
-            )
-        )
     rejected, audience = counts[DeliveryState.REJECTED], sum(counts.values())
     if audience and rejected / audience > REJECTED_SHARE:
         share = f"{rejected:,} of {audience:,}"
@@ -125,10 +133,10 @@ def _copy_needs(campaign: Campaign, counts: Mapping[DeliveryState, int]) -> list
 
 
 def _recent(session: Session, now: datetime) -> Sequence[Campaign]:
-    """Campaigns of the last days with a copy that is unknown or rejected."""
+    """Campaigns of the last days with a copy that is rejected."""
     troubled = select(Counter.mailing_id).where(
         Counter.mailing_id == Campaign.id,
-        Counter.state.in_([DeliveryState.UNKNOWN.value, DeliveryState.REJECTED.value]),
+        Counter.state == DeliveryState.REJECTED.value,
         Counter.count > 0,
     )
     return _campaigns(session, (Mailing.launched_at >= now - timedelta(days=DAYS)) & troubled.exists())

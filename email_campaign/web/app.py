@@ -23,6 +23,7 @@ from email_campaign.web.admin import relay as admin_relay
 from email_campaign.web.admin import suppressions as admin_suppressions
 from email_campaign.web.admin import tasks as admin_tasks
 from email_campaign.web.admin import templates as admin_templates
+from email_campaign.web.admin import unknown as admin_unknown
 from email_campaign.web.api import accounts as api_accounts
 from email_campaign.web.api import campaigns as api_campaigns
 from email_campaign.web.api import contacts as api_contacts
@@ -35,6 +36,7 @@ from email_campaign.web.api import relay as api_relay
 from email_campaign.web.api import suppressions as api_suppressions
 from email_campaign.web.api import tasks as api_tasks
 from email_campaign.web.api import templates as api_templates
+from email_campaign.web.api import unknown as api_unknown
 from email_campaign.web.assets import Assets
 from email_campaign.web.deps import api_user, page_user
 from email_campaign.web.forms import read_form
@@ -50,6 +52,7 @@ API_ROUTERS: tuple[APIRouter, ...] = (
     api_campaigns.router,
     api_launching.router,
     api_deliveries.router,
+    api_unknown.router,
     api_previews.router,
     api_templates.router,
     api_contacts.router,
@@ -68,6 +71,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     campaign_actions.router,
     campaign_log.router,
     admin_deliveries.router,
+    admin_unknown.router,
     admin_templates.router,
     admin_contacts.router,
     admin_lists.router,

@@ -303,7 +303,7 @@ def test_the_page_adds_up_and_names_every_reason(signed_in: TestClient, session_
         assert words in page
     assert f"{HERE}/{campaign_id}/log?state=rejected&amp;reason=hard_bounce" in page
     assert "Try 2 again" in page
-    assert "gets it a second time" in page
+    assert "Decide about 1 unknown" in page
 
 
 def test_what_the_counters_know_beyond_the_reasons_is_shown_too(

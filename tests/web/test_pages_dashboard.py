@@ -72,7 +72,7 @@ def test_what_needs_somebody_leads_to_where_it_is_looked_after(
         "/admin/relay",
         f"/admin/campaigns/{failed.id}",
         f"/admin/campaigns/{late.id}",
-        f"/admin/campaigns/{done.id}/log?state=unknown",
+        f"/admin/campaigns/{done.id}/unknown",
         f"/admin/campaigns/{done.id}/log?state=rejected",
     ):
         assert f'<a href="{href}">' in page

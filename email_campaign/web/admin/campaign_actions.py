@@ -156,10 +156,10 @@ def cancel_campaign(request: Request, session: SessionDep, user: PageUser, campa
 def retry_copies(
     request: Request, session: SessionDep, user: PageUser, now: NowDep, form: FormDep, campaign_id: PathId
 ) -> Response:
-    """Try the rejected, unknown or deferred copies again now."""
+    """Try the rejected or deferred copies again now."""
     which = next((one for one in Retryable if one == form["state"]), None)
     if which is None:
-        raise Invalid.field("state", "Only rejected, unknown and deferred copies can be tried again.")
+        raise Invalid.field("state", "Only rejected and deferred copies can be tried again.")
     tried = 0
     with _Move(request, session, campaign_id) as move:
         tried = retry(session, campaign_id, which, actor=user.name, now=now)

@@ -16,6 +16,7 @@ from email_campaign.reports.dashboard import Need
 from email_campaign.web.admin import wording
 from email_campaign.web.admin.campaigns import HERE as CAMPAIGNS
 from email_campaign.web.admin.campaigns import doing
+from email_campaign.web.admin.unknown import unknown_url
 from email_campaign.web.deps import NowDep, SessionDep
 from email_campaign.web.pages import render
 
@@ -60,10 +61,12 @@ def show_dashboard(request: Request, session: SessionDep, now: NowDep) -> Respon
 
 def _where(need: Need) -> str:
     """Where the need can be looked after."""
+    if need.kind == "unknown":
+        return unknown_url(need.campaign_id)
     if need.campaign_id is None:
         return "/admin/relay"
     here = f"{CAMPAIGNS}/{need.campaign_id}"
-    return f"{here}/log?state={need.kind}" if need.kind in {"unknown", "rejected"} else here
+    return f"{here}/log?state={need.kind}" if need.kind == "rejected" else here
 
 
 def _steps(session: Session) -> dict[str, Any]:

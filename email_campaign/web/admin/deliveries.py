@@ -18,13 +18,16 @@ from email_campaign.delivery.attempts import Attempt
 from email_campaign.delivery.compose import derive_message_id
 from email_campaign.delivery.orders import derive_keys
 from email_campaign.delivery.retry_by_hand import Retryable, retry
-from email_campaign.errors import Conflict
+from email_campaign.delivery.unknown import Decision, Resolution, resolve
+from email_campaign.errors import Conflict, Invalid
 from email_campaign.reports import queries
 from email_campaign.reports.mails import Rebuilt, rebuild
 from email_campaign.reports.queries import Copy
 from email_campaign.settings import Settings
 from email_campaign.web.admin import delivery_words
+from email_campaign.web.admin.unknown import done_words
 from email_campaign.web.deps import NowDep, PageUser, SessionDep, SettingsDep
+from email_campaign.web.forms import FormDep
 from email_campaign.web.pages import mail_frame_response, redirect, render
 
 HERE = "/admin/deliveries"
@@ -81,6 +84,27 @@ def retry_copy(request: Request, session: SessionDep, user: PageUser, now: NowDe
     session.commit()
     queue.nudge(queue.DISPATCH)
     return redirect(request, f"{HERE}/{delivery_id}", "It is tried again now.")
+
+
+@router.post("/resolve")
+def resolve_copy(
+    request: Request, session: SessionDep, user: PageUser, now: NowDep, form: FormDep, delivery_id: str
+) -> Response:
+    """Say what became of an unknown copy, or send it again."""
+    mailing_id, position = queries.parse_delivery_id(delivery_id)
+    queries.get_delivery(session, mailing_id, position)
+    resolution = next((one for one in Resolution if one == form["resolution"]), None)
+    if resolution is None:
+        raise Invalid.field("resolution", "Choose what became of the copy: accepted, rejected or resend.")
+    here = f"{HERE}/{delivery_id}"
+    try:
+        done = resolve(session, mailing_id, [position], Decision(resolution, user.name, now), now)
+    except Conflict as error:
+        return redirect(request, here, error.message, "warning")
+    session.commit()
+    if resolution is Resolution.RESEND:
+        queue.nudge(queue.DISPATCH)
+    return redirect(request, here, done_words(resolution, done))
 
 
 def _last_mail(session: Session, copy: Copy, attempts: Sequence[Attempt], settings: Settings) -> Rebuilt | None:

@@ -32,6 +32,10 @@ def sentence(copy: Copy, attempts: Attempts) -> Markup | str:
             return "Waiting for its turn." if not attempts else "Waiting to be tried again, which is its turn now."
         case DeliveryState.SENDING:
             return "On its way at this moment: the mail is being handed over, and its receipt is not here yet."
+        case DeliveryState.ACCEPTED | DeliveryState.REJECTED if (hand := _by_hand(row, attempts)) is not None:
+            words = Markup("{} at {}. {}")
+            marked = "Marked as accepted" if hand.verdict == DeliveryState.ACCEPTED else "Marked as not delivered"
+            return words.format(marked, time_words(hand.finished_at, seconds=True), hand.reply)
         case DeliveryState.ACCEPTED:
             words = Markup("Accepted by {}{} on {} try.")
             return words.format(_relay(attempts), _when(attempts), _ordinal(attempts))
@@ -57,6 +61,9 @@ def conversation(copy: Copy, sender: str, attempts: Attempts) -> list[dict[str, 
     lines: list[dict[str, Any]] = []
     for attempt, relay in attempts:
         took = (attempt.finished_at - attempt.started_at) / timedelta(seconds=1)
+        if attempt.phase == Phase.HAND:
+            lines.append({"at": attempt.started_at, "who": "note", "text": f"By hand. {attempt.reply}"})
+            continue
         note = f"Try {attempt.number}{': ' + relay if relay else ''}, {took:.3f} s"
         note += ", not counted against the recipient" if attempt.spared else ""
         note += ", known only later" if attempt.late else ""
@@ -75,6 +82,12 @@ def reply(attempt: Attempt) -> str:
     """What the relay said, as it said it: `550 5.1.1 no such user`."""
     codes = (str(attempt.code) if attempt.code else "", attempt.enhanced_code or "", attempt.reply)
     return " ".join(filter(None, codes)) or "no answer"
+
+
+def _by_hand(row: Delivery, attempts: Attempts) -> Attempt | None:
+    """What somebody said that brought the copy into its state; a late attempt after it changed nothing."""
+    said = [attempt for attempt, _ in attempts if attempt.verdict == row.state and not attempt.late]
+    return said[-1] if said and said[-1].phase == Phase.HAND else None
 
 
 def _relay(attempts: Attempts) -> str:

@@ -25,6 +25,7 @@ REASONS: Mapping[str, str] = {
     "mailbox_full": "the mailbox is full",
     "mailbox_unavailable": "the mailbox is not available",
     "no_such_mailbox": "no such mailbox",
+    "not_delivered": "not delivered, as somebody found out",
     "policy": "refused by the receiver's policy",
     "protocol": "the relay answered out of turn",
     "refused": "refused without a reason that we know",
@@ -143,6 +144,12 @@ def _event_words(event: MailingEvent, before: str | None) -> tuple[str | Markup,
     if event.kind == "test":
         link = Markup('sent <a href="/admin/deliveries/{}-1">a test</a>.').format(event.detail)
         return link, "", ""
+    if event.kind in _RESOLVED:
+        before_it, after_it, tone = _RESOLVED[event.kind]
+        return f"{before_it} {count(int(event.detail or 0), 'unknown copy', 'unknown copies')}{after_it}.", "", tone
+    if event.kind == "unknown_policy":
+        chose = "to send unknown copies again, once" if event.detail == "resend" else "to hold unknown copies"
+        return f"chose {chose}.", "", ""
     plain, tone = _PLAIN.get(event.kind, (f"{event.kind}.", ""))
     spoken = _BY_MACHINE.get(event.kind, plain) if by_machine else plain
     return spoken, event.detail, tone
@@ -157,5 +164,10 @@ _PLAIN = {
     "failed": ("It was due and could not be launched.", "rejected"),
     "retried": ("asked for another try.", "sending"),
     "reopened": ("Open again.", "sending"),
+}
+_RESOLVED = {
+    "unknown_accepted": ("marked", " as accepted", "accepted"),
+    "unknown_rejected": ("marked", " as not delivered", "rejected"),
+    "unknown_resend": ("sent", " again", "sending"),
 }
 _BY_MACHINE = {"paused": "Paused by itself.", "cancelled": "Cancelled by itself."}

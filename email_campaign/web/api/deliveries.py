@@ -86,7 +86,7 @@ def list_deliveries(
     campaigns.get(session, campaign_id)
     log = queries.deliveries_of(campaign_id, Filters(state, reason, q), derive_keys(settings).address)
     rows = read_page(session, log, [Delivery.position], page, ascending=True)
-    items = [DeliveryRow(**_row_fields(copy)) for copy in queries.read_copies(session, rows.items)]
+    items = [DeliveryRow(**row_fields(copy)) for copy in queries.read_copies(session, rows.items)]
     return Page(items=items, next=rows.next)
 
 
@@ -107,7 +107,7 @@ def show_delivery(session: SessionDep, settings: SettingsDep, delivery_id: str) 
     key = derive_keys(settings).message_id
     is_campaign = mailing.kind is MailingKind.CAMPAIGN
     return DeliveryOut(
-        **_row_fields(copy),
+        **row_fields(copy),
         mailing_id=mailing_id,
         kind=mailing.kind,
         campaign_id=mailing_id if is_campaign else mailing.campaign_id,
@@ -116,7 +116,8 @@ def show_delivery(session: SessionDep, settings: SettingsDep, delivery_id: str) 
     )
 
 
-def _row_fields(copy: Copy) -> dict[str, Any]:
+def row_fields(copy: Copy) -> dict[str, Any]:
+    """The fields of a DeliveryRow."""
     delivery = copy.delivery
     return {
         "id": copy.id,

@@ -184,7 +184,7 @@ def cancel_campaign(session: SessionDep, user: ApiUser, now: NowDep, campaign_id
 
 @router.post("/retry", status_code=202)
 def retry_copies(session: SessionDep, user: ApiUser, now: NowDep, campaign_id: PathId, wanted: RetryIn) -> RetriedOut:
-    """Try the rejected, unknown or deferred copies again now. Opens a finished campaign again."""
+    """Try the rejected or deferred copies again now. Opens a finished campaign again."""
     campaigns.get(session, campaign_id)
     count = retry(session, campaign_id, wanted.state, actor=user.name, now=now)
     session.commit()
