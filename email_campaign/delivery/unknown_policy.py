@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from email_campaign.campaigns.mailings import MailingState, UnknownPolicy, get_for_update, note, reopen
+from email_campaign.campaigns.mailings import Mailing, MailingState, UnknownPolicy, get_for_update, note, reopen
 from email_campaign.errors import Conflict
 
 RESENT_A_SWEEP = 1_000
@@ -41,8 +41,12 @@ def change_policy(session: Session, mailing_id: int, policy: UnknownPolicy, *, a
 def resend_by_policy(session: Session, mailing_id: int, delay_seconds: float, now: datetime) -> int:
     """Where the policy is to resend, make unknown copies due `delay_seconds` after they became unknown, once each.
 
-    At most a thousand; the next sweep takes the next ones. Returns how many. Safe to repeat.
+    At most a thousand; the next sweep takes the next ones. Looks before it locks: an enrolment holds the lock for most
+    of its time. Returns how many. Safe to repeat.
     """
+    policy = session.scalar(select(Mailing.unknown_policy).where(Mailing.id == mailing_id))
+    if policy is UnknownPolicy.HOLD or not session.execute(_ANY_WAITS, {"mailing": mailing_id}).scalar():
+        return 0
     mailing = get_for_update(session, mailing_id)
     if mailing.unknown_policy is UnknownPolicy.HOLD or mailing.state not in {MailingState.SENDING, MailingState.PAUSED}:
         return 0
