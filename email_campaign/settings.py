@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     relay_retry_seconds: tuple[float, float] = Field(
         (5.0, 300.0), description="first and longest wait for a dead relay"
     )
+    relay_slow_seconds: tuple[float, float] = Field(
+        (5.0, 600.0), description="between two cuts of the rate when the relay says too much; until it is back"
+    )
     enrol_first_page: int = Field(2_000, ge=1, le=50_000)
     enrol_page: int = Field(50_000, ge=1, le=200_000, description="longer pages would hold a pause up")
 

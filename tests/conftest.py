@@ -77,6 +77,7 @@ def settings(postgres_url: str, redis_url: str) -> Settings:
         window_deadline_seconds=5.0,
         retry_delays_seconds=(0.3, 0.6, 1.2),
         relay_retry_seconds=(0.1, 1.0),
+        relay_slow_seconds=(0.1, 3.0),
         task_hop_seconds=0.5,
         task_lease_seconds=2.0,
     )

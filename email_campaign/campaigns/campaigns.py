@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from email_campaign.address import BadAddress, normalise
 from email_campaign.audience.lists import MailingList
+from email_campaign.campaigns import limits
+from email_campaign.campaigns.limits import RateLimits
 from email_campaign.campaigns.mailings import (
     Mailing,
     MailingKind,
@@ -55,8 +57,7 @@ class Draft:
     list_ids: Sequence[int] = ()
     from_name: str = ""
     reply_to: str = ""
-    limit_count: int | None = None
-    limit_seconds: int = 1
+    limits: RateLimits = ()
     unknown_policy: UnknownPolicy = UnknownPolicy.HOLD
 
 
@@ -84,12 +85,12 @@ def change(session: Session, campaign_id: int, draft: Draft, *, now: datetime) -
     return campaign
 
 
-def change_limit(session: Session, campaign_id: int, count: int | None, seconds: int) -> Campaign:
-    """Not more than `count` mails in any `seconds` (None: as fast as the relay may); also while it is sending."""
+def change_limits(session: Session, campaign_id: int, wanted: RateLimits) -> Campaign:
+    """How fast it may go (none: as fast as the relay may); also while it is sending. Raises NotFound, Invalid."""
     campaign = get_locked(session, campaign_id)
-    if problems := _limit_problems(count, seconds):
-        raise Invalid("The limit cannot be saved.", problems)
-    campaign.mailing.limit_count, campaign.mailing.limit_seconds = count, seconds
+    if problems := limits.problems_of(wanted):
+        raise Invalid("The limits cannot be saved.", problems)
+    campaign.mailing.limits = limits.in_order(wanted)
     return campaign
 
 
@@ -199,8 +200,7 @@ def draft_of(campaign: Campaign) -> Draft:
         list_ids=tuple(mailing.list_ids),
         from_name=mailing.from_name,
         reply_to=mailing.reply_to,
-        limit_count=mailing.limit_count,
-        limit_seconds=mailing.limit_seconds,
+        limits=mailing.limits,
         unknown_policy=mailing.unknown_policy,
     )
 
@@ -210,13 +210,13 @@ def _write(campaign: Campaign, draft: Draft) -> None:
     campaign.name, campaign.template_id = draft.name, draft.template_id
     mailing.from_name, mailing.from_address, mailing.reply_to = draft.from_name, draft.from_address, draft.reply_to
     mailing.list_ids = list(draft.list_ids)
-    mailing.limit_count, mailing.limit_seconds = draft.limit_count, draft.limit_seconds
+    mailing.limits = draft.limits
     mailing.unknown_policy = draft.unknown_policy
 
 
 def _checked(session: Session, draft: Draft) -> Draft:
     """The draft in the spelling that is stored. Raises Invalid with every wrong field."""
-    problems = _limit_problems(draft.limit_count, draft.limit_seconds)
+    problems = limits.problems_of(draft.limits)
     name = " ".join(draft.name.split())
     if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
         problems.append(FieldProblem("name", f"Give a name of 1 to {NAME_CHARACTERS} characters that can be shown."))
@@ -238,6 +238,7 @@ def _checked(session: Session, draft: Draft) -> Draft:
         from_address=from_address,
         reply_to=reply_to,
         list_ids=list_ids,
+        limits=limits.in_order(draft.limits),
     )
 
 
@@ -253,12 +254,3 @@ def _is_live(session: Session, table: type[Template] | type[MailingList], row_id
     if not 0 < row_id < 2**63:
         return False
     return session.scalar(select(table.id).where(table.id == row_id, table.archived_at.is_(None))) is not None
-
-
-def _limit_problems(count: int | None, seconds: int) -> list[FieldProblem]:
-    problems = []
-    if count is not None and not 1 <= count <= 10_000_000:
-        problems.append(FieldProblem("limit_count", "Give a number from 1 to 10,000,000, or none for no limit."))
-    if not 1 <= seconds <= 86_400:
-        problems.append(FieldProblem("limit_seconds", "Give a number of seconds from 1 to 86,400 (a day)."))
-    return problems

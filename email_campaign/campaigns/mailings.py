@@ -8,6 +8,7 @@ from sqlalchemy import ARRAY, BigInteger, ForeignKey, Index, Integer, Text, cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from email_campaign.campaigns.limits import RateLimits, RateLimitsColumn
 from email_campaign.db import Base, BigId, CreatedAt, text_enum
 from email_campaign.errors import Conflict, NotFound
 
@@ -97,8 +98,7 @@ class Mailing(Base):
     list_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
     recipient_address: Mapped[str | None]
     recipient_variables: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
-    limit_count: Mapped[int | None]
-    limit_seconds: Mapped[int] = mapped_column(server_default="1")
+    limits: Mapped[RateLimits] = mapped_column(RateLimitsColumn, server_default="[]")
     unknown_policy: Mapped[UnknownPolicy] = mapped_column(text_enum(UnknownPolicy), server_default="hold")
     created_at: Mapped[CreatedAt]
     launched_at: Mapped[datetime | None]

@@ -1,38 +1,58 @@
 """A process's share of the limits: grants are taken in lots of at most 50 ms of work and spent at once."""
 
 import asyncio
-import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from email_campaign.delivery.throttle import Limit, Throttle
+from email_campaign.delivery.throttle import Limit, Recall, Throttle
 
 LOT_SECONDS = 0.05
+MEASURE_SECONDS = 0.1
 PATIENCE_SECONDS = 1.0
 """A copy waits so long for its grant; beyond that its slice goes back until the next one."""
 
 
 class _Lot:
+    """Grants in hand, and how fast this process spends them."""
+
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.count = 0
-        self.taken_at = 0.0
+        self.waiting_count = 0
+        self.none_until = 0.0
+        self._count = 0
+        self._taken_at = 0.0
+        self._spent_count = 0
+        self._measured_at = time.monotonic()
+        self._per_second = 0.0
 
     def take(self) -> bool:
         """Spend one of what is left, unless it is too old."""
-        if not self.count or time.monotonic() - self.taken_at > LOT_SECONDS:
+        if not self._count or time.monotonic() - self._taken_at > LOT_SECONDS:
             return False
-        self.count -= 1
+        self._count -= 1
+        self._spent_count += 1
         return True
+
+    def put(self, count: int) -> None:
+        """Grants that came in just now; what was left of earlier ones is worthless."""
+        self._count, self._taken_at = count, time.monotonic()
+
+    def wanted(self) -> int:
+        """One for everybody who waits, and half of what is spent in a lot's life: nearly none is thrown away."""
+        seconds = time.monotonic() - self._measured_at
+        if seconds >= MEASURE_SECONDS:
+            self._per_second = self._spent_count / seconds
+            self._spent_count, self._measured_at = 0, time.monotonic()
+        return max(1, self.waiting_count + int(self._per_second * LOT_SECONDS / 2))
 
 
 class Allowance:
     """Leave to send, per mailing, from the limiter that all processes share."""
 
-    def __init__(self, redis_url: str, worker_count: Callable[[], int]) -> None:
-        self._throttle = Throttle(redis_url, worker_count)
+    def __init__(self, redis_url: str, worker_count: Callable[[], int], recall: Recall) -> None:
+        self._throttle = Throttle(redis_url, worker_count, recall)
         self._limits: dict[int, tuple[Limit, ...]] = {}
         self._running: Counter[int] = Counter()
         self._lots: dict[int, _Lot] = {}
@@ -82,27 +102,29 @@ class Allowance:
         if not self._limits.get(mailing_id):
             return None
         lot = self._lots.setdefault(mailing_id, _Lot())
-        loop = asyncio.get_running_loop()
-        async with lot.lock:
-            deadline = loop.time() + PATIENCE_SECONDS
-            while True:
-                if lot.take():
-                    return None
-                limits = self._limits.get(mailing_id, ())
-                if not limits:
-                    return None
-                grant = await self._throttle.grant(limits, _lot_size(limits))
-                lot.count, lot.taken_at = grant.granted, time.monotonic()
-                if not grant.granted:
-                    if loop.time() + grant.retry_after_seconds > deadline:
-                        return grant.retry_after_seconds
-                    await asyncio.sleep(grant.retry_after_seconds)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        lot.waiting_count += 1
+        try:
+            async with lot.lock:
+                return await self._grant_from(lot, mailing_id, deadline)
+        finally:
+            lot.waiting_count -= 1
 
     async def close(self) -> None:
         """Close the connection to the limiter."""
         await self._throttle.aclose()
 
-
-def _lot_size(limits: tuple[Limit, ...]) -> int:
-    slowest = min(limit.count / limit.seconds for limit in limits)
-    return max(1, math.floor(slowest * LOT_SECONDS))
+    async def _grant_from(self, lot: _Lot, mailing_id: int, deadline: float) -> float | None:
+        while not lot.take():
+            wait = lot.none_until - time.monotonic()
+            if wait > 0:
+                if time.monotonic() + wait > deadline:
+                    return wait
+                await asyncio.sleep(wait)
+            limits = self._limits.get(mailing_id, ())
+            if not limits:
+                return None
+            grant = await self._throttle.grant(limits, lot.wanted())
+            lot.put(grant.granted)
+            lot.none_until = 0.0 if grant.granted else time.monotonic() + grant.retry_after_seconds
+        return None

@@ -12,7 +12,8 @@ from email_campaign.delivery.results import Result
 from email_campaign.delivery.retry import next_attempt_at, spared_retry_at
 
 SPARED_IN_A_ROW = 3
-"""So many attempts that are not the recipient's fault are free; then they burn, lest a row comes back for ever."""
+"""So many attempts that are not the recipient's fault are free; then, while the relay takes others, one burns: whom it
+alone is refused is not tried at the relay's pace for ever."""
 
 
 PIECE = 2047
@@ -29,13 +30,14 @@ class RetryRules:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One attempt at one copy, as far as it is known before its verdict."""
+    """One attempt at one copy, as far as it is known before its verdict. `others_pass`: the relay takes mail."""
 
     copy: Copy
     relay_id: int
     started_at: datetime
     data: bytes = b""
     variables: dict[str, Any] | None = None
+    others_pass: bool = True
 
 
 def conclude(
@@ -43,7 +45,7 @@ def conclude(
 ) -> Result:
     """The result to be recorded. A deferral beyond the copy's time becomes rejected: expired."""
     phase, reply = said
-    spared = verdict.spared and trial.copy.spared_count < SPARED_IN_A_ROW
+    spared = verdict.spared and (trial.copy.spared_count < SPARED_IN_A_ROW or not trial.others_pass)
     state, reason, due = DeliveryState(verdict.outcome.value), verdict.reason, None
     if verdict.outcome is Outcome.DEFERRED:
         due = _retry_at(trial.copy, spared, rules, now)
@@ -99,7 +101,7 @@ def _retry_at(copy: Copy, spared: bool, rules: RetryRules, now: datetime) -> dat
         )
     return next_attempt_at(
         now=now,
-        burnt_count=copy.attempt_count - copy.spared_count + 1,
+        burnt_count=copy.burnt_count + 1,
         first_attempt_at=first,
         deadline_at=rules.deadline_at,
         delays=rules.delays,

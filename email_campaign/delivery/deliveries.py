@@ -53,7 +53,8 @@ class Delivery(Base):
 
     `state` stands in no index and in no index predicate, so that its changes stay HOT; `trouble` repeats the rare
     states for the send log's filters. `slice_id` names the list slice that carries the row since it left its stretch.
-    `attempt_count` counts all attempts, `spared_count` those of them that the recipient is not to blame for.
+    `attempt_count` counts all attempts, `burnt_count` those that the recipient's retries count, `spared_count` how many
+    in a row, up to now, were not the recipient's fault.
     No foreign keys: they double the time of an enrolment.
     """
 
@@ -89,6 +90,7 @@ class Delivery(Base):
     changed_at: Mapped[datetime]
     lane: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     attempt_count: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    burnt_count: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     spared_count: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     state: Mapped[str]
     address_hash: Mapped[bytes]

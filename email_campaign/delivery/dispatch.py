@@ -10,12 +10,16 @@ from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, get_for_update, move
+from email_campaign.delivery import slowing
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.delivery.slicing import Share, deal
+from email_campaign.delivery.throttle import fastest_rate
 from email_campaign.delivery.unknown_policy import WAITS_FOR_RESEND
 from email_campaign.delivery.windows import DISPATCH_LOCK, Window
 from email_campaign.settings import Settings
 
+LONG_WAIT_SECONDS = 100.0
+"""A mailing that waits longer than this for a limit gets no new slices; the sweep looks again soon enough by far."""
 IN_FLIGHT_SECONDS = 4.5
 """What is published and not done with is at most this much at the present throughput: who is launched next waits for
 no more, and no process has all its threads in the slices of one mailing."""
@@ -85,12 +89,15 @@ def close_window(session: Session, window_id: int) -> None:
 
 
 def _dispatch_relay(session: Session, relay: Relay, settings: Settings, now: datetime) -> list[Published]:
-    waiting = list(session.scalars(_sending(relay.id)))
+    waiting = _without_the_held(session, list(session.scalars(_sending(relay.id))), now)
     if not waiting:
         return []
-    rate, processes = _throughput(session, relay)
+    if relay.failure_count:
+        return _probe(session, relay, waiting, settings, now)
+    allowed = _relay_limit(relay, now)
+    rate, processes = _throughput(session, allowed)
     in_flight = {row.mailing_id: row for row in session.execute(_IN_FLIGHT, _in_flight_of(waiting))}
-    room = _room(relay, rate, processes, sum(row.rows for row in in_flight.values()))
+    room = _room(allowed, rate, processes, sum(row.rows for row in in_flight.values()))
     windows = {mailing_id: row.windows for mailing_id, row in in_flight.items()}
     published = []
     while waiting:  # in turns, until there is no room or nothing to do
@@ -99,7 +106,7 @@ def _dispatch_relay(session: Session, relay: Relay, settings: Settings, now: dat
             is_full = room <= 0 and mailing.kind is MailingKind.CAMPAIGN
             if is_full or windows.get(mailing.id, 0) >= WINDOWS_IN_FLIGHT:
                 continue
-            share = _share(mailing, relay, rate, processes, settings)
+            share = _share(mailing, allowed, rate, processes, settings)
             fair = math.ceil(room / (len(waiting) - turn))
             # A full slice at least: many small ones would cost more than they are fair.
             rows = min(share.rows, max(fair, share.rows_per_slice))
@@ -116,6 +123,28 @@ def _dispatch_relay(session: Session, relay: Relay, settings: Settings, now: dat
 
 def _in_flight_of(mailings: Sequence[Mailing]) -> dict[str, Any]:
     return {"mailings": [mailing.id for mailing in mailings], "straggling": STRAGGLING_SECONDS}
+
+
+def _without_the_held(session: Session, mailings: list[Mailing], now: datetime) -> list[Mailing]:
+    """Those that are not known to wait long for a limit: more of their copies would only come back."""
+    values = {"mailings": [mailing.id for mailing in mailings], "after": now + timedelta(seconds=LONG_WAIT_SECONDS)}
+    held = set(session.scalars(_HELD, values))
+    return [mailing for mailing in mailings if mailing.id not in held]
+
+
+def _probe(
+    session: Session, relay: Relay, mailings: list[Mailing], settings: Settings, now: datetime
+) -> list[Published]:
+    """One mail goes to a relay that could not be reached, and none besides until it is known how that went."""
+    waited = relay.retry_at is not None and relay.probed_at is not None and relay.probed_at >= relay.retry_at
+    if waited and relay.probed_at and now < relay.probed_at + timedelta(seconds=settings.smtp_connect_timeout_seconds):
+        return []
+    for mailing in mailings:
+        opened = _open_window(session, mailing, Share(1, 1), settings, now)
+        if opened is not None:
+            relay.probed_at = now
+            return [opened[0]]
+    return []
 
 
 def _sending(relay_id: int) -> Select[Mailing]:
@@ -146,32 +175,32 @@ def _open_window(
     return Published(window.id, mailing.id, [s.id for s in slices], is_system), sum(s.row_count for s in slices)
 
 
-def _throughput(session: Session, relay: Relay) -> tuple[float, int]:
+def _throughput(session: Session, allowed: float) -> tuple[float, int]:
     """Mails a second that the relay is believed to take now, and how many processes send them."""
     row = session.execute(_WORKERS, {"guess": FIRST_GUESS_PER_SECOND}).one()
-    return min(float(row.rate or FIRST_GUESS_PER_SECOND), _limit_per_second(relay)), max(1, row.processes)
+    return min(float(row.rate or FIRST_GUESS_PER_SECOND), allowed), max(1, row.processes)
 
 
-def _room(relay: Relay, rate: float, processes: int, in_flight: int) -> int:
+def _room(allowed: float, rate: float, processes: int, in_flight: int) -> int:
     """Rows that may be published now. Workers that have nothing to do are faster than they were thought to be."""
-    if relay.failure_count:
-        return 0 if in_flight else 1  # a relay that just failed is probed with one mail
     most = rate * IN_FLIGHT_SECONDS
     if not in_flight:
         most = max(most, FIRST_GUESS_PER_SECOND * processes)
-    return max(1, math.ceil(min(most, _limit_per_second(relay) * IN_FLIGHT_SECONDS))) - in_flight
+    return max(1, math.ceil(min(most, allowed * IN_FLIGHT_SECONDS))) - in_flight
 
 
-def _limit_per_second(limited: Relay | Mailing) -> float:
-    return math.inf if limited.limit_count is None else limited.limit_count / limited.limit_seconds
+def _relay_limit(relay: Relay, now: datetime) -> float:
+    """Mails a second that may be handed to the relay in the next seconds."""
+    slowed = slowing.rate_now(relay, now)
+    return min(fastest_rate(relay.limits, IN_FLIGHT_SECONDS), math.inf if slowed is None else slowed)
 
 
-def _share(mailing: Mailing, relay: Relay, rate: float, processes: int, settings: Settings) -> Share:
+def _share(mailing: Mailing, allowed: float, rate: float, processes: int, settings: Settings) -> Share:
     """How many recipients a window and a task of this mailing carry, at most."""
-    limit = min(_limit_per_second(relay), _limit_per_second(mailing))
+    limit = min(allowed, fastest_rate(mailing.limits, IN_FLIGHT_SECONDS))
     is_small = mailing.enrolled_at is not None and mailing.enrolled_count <= SMALL_MAILING
     # By its limit, and not by what is measured: tasks of one recipient are slow themselves.
-    if relay.failure_count or is_small or limit <= SLOW_PER_SECOND:
+    if is_small or limit <= SLOW_PER_SECOND:
         size = 1
     else:
         size = min(MAX_SLICE, max(1, round(min(rate, limit) / processes * settings.slice_seconds)))
@@ -191,6 +220,11 @@ FROM windows w JOIN slices s ON s.window_id = w.id AND s.closed_at IS NULL
 WHERE w.mailing_id = ANY (:mailings) AND w.closed_at IS NULL
     AND (s.worker_id IS NULL OR s.leased_at > now() - :straggling * interval '1 second')
 GROUP BY w.mailing_id
+""")
+
+_HELD = text("""
+SELECT DISTINCT mailing_id FROM slices
+WHERE mailing_id = ANY (:mailings) AND closed_at IS NULL AND hold_reason = 'limit' AND due_at > :after
 """)
 
 _SOMETHING_LEFT = text(f"""

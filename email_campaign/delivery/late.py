@@ -112,7 +112,8 @@ ON CONFLICT (mailing_id, worker_id, part, state) DO UPDATE SET count = counters.
 """
 _LOG: LiteralString = """
 WITH counted AS (
-    UPDATE deliveries SET attempt_count = attempt_count + 1, spared_count = spared_count + %(spared)s::int
+    UPDATE deliveries SET attempt_count = attempt_count + 1, burnt_count = burnt_count + (NOT %(spared)s)::int,
+        spared_count = CASE WHEN %(spared)s THEN spared_count + 1 ELSE 0 END
     WHERE mailing_id = %(mailing)s AND position = %(position)s RETURNING mailing_id, position, attempt_count
 )
 INSERT INTO attempts (mailing_id, position, number, worker_id, relay_id, started_at, finished_at, code, spared, late,

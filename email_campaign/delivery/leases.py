@@ -23,7 +23,7 @@ class Copy:
 
     claim: Claim
     recipient: dict[str, Any]
-    attempt_count: int
+    burnt_count: int
     spared_count: int
     first_attempt_at: datetime | None
 
@@ -94,7 +94,7 @@ def take(session: Session, slice_id: int, worker_id: int, token: int) -> Lease |
         Copy(
             claim=Claim(span.mailing_id, r.position, slice_id, token),
             recipient={**r.attributes, "name": r.name, "address": r.address},
-            attempt_count=r.attempt_count,
+            burnt_count=r.burnt_count,
             spared_count=r.spared_count,
             first_attempt_at=r.first_attempt_at,
         )
@@ -170,9 +170,9 @@ def _both(statement: str) -> tuple[TextClause, TextClause]:
 
 # How long attributes are as text is asked only where they are long: it unpacks them.
 _ROWS = _both("""
-SELECT position, attempt_count, spared_count, first_attempt_at, address, name, attributes
+SELECT position, burnt_count, spared_count, first_attempt_at, address, name, attributes
 FROM (
-    SELECT d.position, d.attempt_count, d.spared_count, d.first_attempt_at,
+    SELECT d.position, d.burnt_count, d.spared_count, d.first_attempt_at,
         CASE WHEN d.contact_id IS NULL THEN m.recipient_address ELSE c.address END AS address,
         CASE WHEN d.contact_id IS NULL THEN coalesce(m.recipient_variables ->> 'name', '') ELSE c.name END AS name,
         CASE WHEN d.contact_id IS NULL THEN m.recipient_variables ELSE c.attributes END AS attributes,
@@ -217,7 +217,8 @@ RETURNING mailing_id, first_position, last_position, positions
 _MAKE_UNKNOWN = _both("""
 WITH gone AS (
     UPDATE deliveries d
-    SET state = 'unknown', reason = 'worker_gone', changed_at = now(), attempt_count = d.attempt_count + 1
+    SET state = 'unknown', reason = 'worker_gone', changed_at = now(), attempt_count = d.attempt_count + 1,
+        burnt_count = d.burnt_count + 1, spared_count = 0
     WHERE IN_SPAN AND d.state = 'sending'
     RETURNING d.mailing_id, d.position, d.attempt_count
 )

@@ -1,6 +1,7 @@
 """What a send process must know of a mailing before it can write its mail: letterhead, rules, limits."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from email_campaign.campaigns.mailings import Mailing
 from email_campaign.content.dkim import find_signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
+from email_campaign.delivery import slowing
 from email_campaign.delivery.compose import Keys, Letterhead, Press
 from email_campaign.delivery.conclude import RetryRules
 from email_campaign.delivery.relays import Relay
@@ -83,19 +85,21 @@ def first_list_name(session: Session, mailing: Mailing) -> str:
     return first_list.name if first_list else ""
 
 
-def read_limits(session: Session, mailing_ids: list[int]) -> dict[int, tuple[Limit, ...]]:
-    """The limits that hold for each mailing now: its relay's and its own. People edit them while mail is sent."""
+def read_limits(session: Session, mailing_ids: list[int], now: datetime) -> dict[int, tuple[Limit, ...]]:
+    """The limits that hold for each mailing now: its relay's, what the relay is slowed to, and its own.
+
+    People edit them while mail is sent. A window has its grants counted under a key of its own.
+    """
     rows = session.execute(
-        select(Mailing.id, Mailing.limit_count, Mailing.limit_seconds, Relay)
+        select(Mailing.id, Mailing.limits, Relay)
         .join(Relay, Relay.id == Mailing.relay_id)
         .where(Mailing.id.in_(mailing_ids))
         .execution_options(populate_existing=True)
     )
     limits: dict[int, tuple[Limit, ...]] = {}
-    for mailing_id, count, seconds, relay in rows:
-        wanted = (
-            (f"relay:{relay.id}", relay.limit_count, relay.limit_seconds),
-            (f"mailing:{mailing_id}", count, seconds),
-        )
-        limits[mailing_id] = tuple(Limit(key, most, window) for key, most, window in wanted if most is not None)
+    for mailing_id, own, relay in rows:
+        of_relay = [Limit(f"relay:{relay.id}:{one.seconds}", one.count, one.seconds) for one in relay.limits]
+        of_mailing = [Limit(f"mailing:{mailing_id}:{one.seconds}", one.count, one.seconds) for one in own]
+        slowed = slowing.limit_now(relay, now)
+        limits[mailing_id] = (*of_relay, *([slowed] if slowed else []), *of_mailing)
     return limits

@@ -2,26 +2,29 @@
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import socket
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Coroutine
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import uvloop
 
 from email_campaign.campaigns.mailings import halt
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
-from email_campaign.delivery import holds, leases, relays, workers
+from email_campaign.delivery import holds, leases, relays, slowing, workers
 from email_campaign.delivery.allowance import Allowance
 from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.orders import Order, read_limits, read_order
 from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.record import Recorder
 from email_campaign.delivery.send import Hold, SliceRun
+from email_campaign.delivery.slowing import Complaint
+from email_campaign.delivery.spent import spent_in_window
 from email_campaign.delivery.throttle import Limit
 from email_campaign.errors import DomainError
 from email_campaign.settings import Settings
@@ -32,6 +35,8 @@ LIMITS_SECONDS = 0.5
 """How often edited limits are read: a change acts within a second."""
 STALE_BEATS = 5
 """A worker whose own beat is older than this many beats starts no body: it may have been declared dead."""
+PASSING_SECONDS = 60.0
+EPOCH = datetime.fromtimestamp(0, UTC)
 ORDERS_KEPT = 32
 MEASURABLE_SECONDS = 0.5
 
@@ -55,7 +60,10 @@ class SendProcess:
         self._orders_lock = threading.Lock()
         self._stopping = False
         self._relay_failing = True
-        self._relay_away: Hold | None = None
+        self._success_noted = False
+        self._away_until: datetime | None = None
+        self._probe_until = EPOCH
+        self._passed_at = self._complained_at = -math.inf
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp loop", daemon=True)
         with factory.begin() as session:
@@ -124,26 +132,52 @@ class SendProcess:
 
     async def relay_failed(self, error: str, *, credentials_refused: bool) -> Hold:
         """Keep away from the relay for a while; pause it when it refuses our credentials."""
-        self._relay_failing = True
+        self._relay_failing, self._success_noted = True, False
         try:
             until = await asyncio.to_thread(self._note_failure, error, credentials_refused)
         except Exception:
             # A run that ended here would leave its other copies without a result.
             log.exception("the relay's failure could not be noted")
             until = utc_now() + timedelta(seconds=self._settings.relay_retry_seconds[0])
-        self._relay_away = Hold("relay", until)
-        return self._relay_away
+        self._away_until, self._probe_until = until, EPOCH
+        return Hold("relay", until)
 
     def relay_hold(self) -> Hold | None:
-        """Until when no connection is opened, since the relay failed just now."""
-        hold = self._relay_away
-        return hold if hold and hold.until and hold.until > utc_now() else None
+        """Until when no connection is opened, since the relay failed just now. Afterwards one is tried at a time."""
+        now = utc_now()
+        if self._away_until is None:
+            return None
+        if self._away_until > now:
+            return Hold("relay", self._away_until)
+        if self._probe_until > now:
+            return Hold("relay", now + timedelta(seconds=self._settings.relay_retry_seconds[0]))
+        self._probe_until = now + timedelta(seconds=self._settings.smtp_connect_timeout_seconds)
+        return None
 
-    def relay_worked(self) -> None:
+    def relay_answers(self) -> None:
         """Forget the relay's failures, once."""
         if self._relay_failing:
-            self._relay_failing = False
+            self._relay_failing, self._away_until = False, None
             self._background(self._forget_failures())
+
+    def mail_passed(self) -> None:
+        """The relay is well."""
+        self._passed_at = self._loop.time()
+        self.relay_answers()
+        if not self._success_noted:
+            self._success_noted = True
+            self._background(self._praise())
+
+    def mail_passes(self) -> bool:
+        """Whether it was well within the last minute."""
+        return self._loop.time() - self._passed_at < PASSING_SECONDS
+
+    def relay_complains(self, complaint: Complaint) -> None:
+        """Slow the relay for all workers, unless this process did so a moment ago."""
+        now = self._loop.time()
+        if now - self._complained_at >= self._settings.relay_slow_seconds[0] / 2:
+            self._complained_at = now
+            self._background(self._slow(complaint))
 
     # The loop's own work
 
@@ -152,7 +186,7 @@ class SendProcess:
         self._beat_at = self._loop.time()
         self._seen_count, self._run_count, self._busy_seconds, self._busy_since = 0, 0, 0.0, 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._allowance = Allowance(settings.redis_url, self._worker_count)
+        self._allowance = Allowance(settings.redis_url, self._worker_count, self._recall)
         self._live_workers = 1
         rules = PoolRules(
             settings.send_connections,
@@ -171,11 +205,26 @@ class SendProcess:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forget_failures(self) -> None:
+    async def _slow(self, complaint: Complaint) -> None:
+        try:
+            if await asyncio.to_thread(self._note_complaint, complaint):
+                mailing_ids = self._allowance.mailing_ids
+                self._allowance.set_limits(await asyncio.to_thread(self._read_limits, mailing_ids))
+        except Exception:
+            log.exception("the relay's complaint could not be noted")
+
+    async def _praise(self) -> None:
         try:
             await asyncio.to_thread(self._note_success)
         except Exception:
-            self._relay_failing = True  # the next mail tries again
+            self._success_noted = False  # the next mail tries again
+            log.exception("the relay's success could not be noted")
+
+    async def _forget_failures(self) -> None:
+        try:
+            await asyncio.to_thread(self._note_answer)
+        except Exception:
+            self._relay_failing = True  # the next connection tries again
             log.exception("the relay's recovery could not be noted")
 
     async def _close(self) -> None:
@@ -217,7 +266,7 @@ class SendProcess:
             if relays.get(session, self._relay_id).failure_count:
                 self._relay_failing = True  # another process met it, and may not live to see it end
             else:
-                self._relay_away = None  # it took mail from another process meanwhile
+                self._away_until = None  # it answered another process meanwhile
             leased = workers.leases_of(session, self.worker_id)
         for lost in leased:
             if not self._held[lost.slice_id]:
@@ -291,7 +340,19 @@ class SendProcess:
 
     def _read_limits(self, mailing_ids: list[int]) -> dict[int, tuple[Limit, ...]]:
         with self._factory() as session:
-            return read_limits(session, mailing_ids)
+            relay = relays.get(session, self._relay_id)
+            if not relay.failure_count:
+                self._away_until = None  # it answered somebody else meanwhile
+            elif self._away_until and relay.retry_at and relay.retry_at < self._away_until:
+                self._away_until = relay.retry_at  # somebody wants it tried sooner
+            return read_limits(session, mailing_ids, utc_now())
+
+    async def _recall(self, limit: Limit) -> list[tuple[float, int]]:
+        return await asyncio.to_thread(self._read_spent, limit)
+
+    def _read_spent(self, limit: Limit) -> list[tuple[float, int]]:
+        with self._factory() as session:
+            return spent_in_window(session, limit)
 
     def _worker_count(self) -> int:
         return self._live_workers
@@ -305,7 +366,16 @@ class SendProcess:
                 session, self._relay_id, error, waits=self._settings.relay_retry_seconds, now=now
             )
 
+    def _note_complaint(self, complaint: Complaint) -> bool:
+        with self._factory.begin() as session:
+            waits = self._settings.relay_slow_seconds
+            return slowing.note_complaint(session, self._relay_id, complaint, waits, utc_now())
+
     def _note_success(self) -> None:
         with self._factory.begin() as session:
             relays.note_success(session, self._relay_id, utc_now())
+
+    def _note_answer(self) -> None:
+        with self._factory.begin() as session:
+            relays.note_answer(session, self._relay_id)
             holds.release(session, "relay")

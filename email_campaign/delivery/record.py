@@ -284,7 +284,9 @@ WITH r AS MATERIALIZED (
     UPDATE deliveries d
     SET state = r.state, reason = r.reason, next_attempt_at = r.next_attempt_at, changed_at = r.finished_at,
         first_attempt_at = coalesce(d.first_attempt_at, CASE WHEN r.logged THEN r.started_at END),
-        attempt_count = d.attempt_count + r.logged::int, spared_count = d.spared_count + r.spared::int
+        attempt_count = d.attempt_count + r.logged::int,
+        burnt_count = d.burnt_count + (r.logged AND NOT r.spared)::int,
+        spared_count = CASE WHEN r.spared THEN d.spared_count + 1 WHEN r.logged THEN 0 ELSE d.spared_count END
     FROM r JOIN slices s ON s.id = r.slice_id AND s.token = r.token
     WHERE d.mailing_id = r.mailing_id AND d.position = r.position AND d.state = r.was
         AND d.slice_id IS NOT DISTINCT FROM CASE WHEN s.positions IS NOT NULL THEN s.id END

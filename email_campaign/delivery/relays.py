@@ -6,9 +6,11 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from email_campaign.campaigns import limits
+from email_campaign.campaigns.limits import RateLimits, RateLimitsColumn
 from email_campaign.db import Base, BigId, text_enum
 from email_campaign.delivery.retry import relay_retry_at
-from email_campaign.errors import FieldProblem, Invalid, NotFound
+from email_campaign.errors import Conflict, Invalid, NotFound
 
 
 class RelayState(enum.StrEnum):
@@ -21,8 +23,9 @@ class RelayState(enum.StrEnum):
 class Relay(Base):
     """What people may change about a relay while it sends; where it is and its credentials are settings.
 
-    Not more than `limit_count` mails in any `limit_seconds` when set. `failure_count` counts failed connects in a row,
-    `retry_at` is when the next one is due, `last_error` what the last one met.
+    `limits` are the people's. The `slowed_…` are written by `slowing` when the relay finds it too much. `failure_count`
+    counts failed connects in a row, `retry_at` is when the next one is due, `probed_at` when a mail was last sent out
+    to try, `last_error` is what the last one met.
     """
 
     __tablename__ = "relays"
@@ -31,10 +34,15 @@ class Relay(Base):
     name: Mapped[str] = mapped_column(unique=True)
     state: Mapped[RelayState] = mapped_column(text_enum(RelayState), server_default="active")
     state_reason: Mapped[str] = mapped_column(server_default="")
-    limit_count: Mapped[int | None]
-    limit_seconds: Mapped[int] = mapped_column(server_default="1")
+    limits: Mapped[RateLimits] = mapped_column(RateLimitsColumn, server_default="[]")
+    slowed_rate: Mapped[float | None]
+    slowed_from: Mapped[float | None]
+    slowed_at: Mapped[datetime | None]
+    slowed_until: Mapped[datetime | None]
+    slowed_reason: Mapped[str] = mapped_column(server_default="")
     failure_count: Mapped[int] = mapped_column(server_default="0")
     retry_at: Mapped[datetime | None]
+    probed_at: Mapped[datetime | None]
     last_error: Mapped[str] = mapped_column(server_default="")
     last_error_at: Mapped[datetime | None]
     last_success_at: Mapped[datetime | None]
@@ -66,10 +74,24 @@ def note_failure(session: Session, relay_id: int, error: str, *, waits: tuple[fl
     return relay.retry_at
 
 
-def note_success(session: Session, relay_id: int, now: datetime) -> None:
-    """The relay took a mail: forget its failures."""
+def note_answer(session: Session, relay_id: int) -> None:
+    """A connection was opened, secured and signed in: forget what failed. Safe to repeat."""
     relay = session.scalars(select(Relay).where(Relay.id == relay_id).with_for_update()).one()
-    relay.failure_count, relay.retry_at, relay.last_success_at = 0, None, now
+    relay.failure_count, relay.retry_at, relay.probed_at = 0, None, None
+
+
+def note_success(session: Session, relay_id: int, now: datetime) -> None:
+    """The relay took a mail."""
+    relay = session.scalars(select(Relay).where(Relay.id == relay_id).with_for_update()).one()
+    relay.last_success_at = now
+
+
+def try_now(session: Session, relay_id: int, now: datetime) -> None:
+    """Do not wait for `retry_at`: the next mail is the probe. Raises Conflict when no failure is known."""
+    relay = session.scalars(select(Relay).where(Relay.id == relay_id).with_for_update()).one()
+    if not relay.failure_count:
+        raise Conflict("The relay is not known to be away, so there is nothing to try; a test shows how it is doing.")
+    relay.retry_at, relay.probed_at = now, None
 
 
 def pause(session: Session, relay_id: int, reason: str) -> None:
@@ -81,21 +103,17 @@ def pause(session: Session, relay_id: int, reason: str) -> None:
 def resume(session: Session, relay_id: int) -> None:
     """Hand mail over again, and forget earlier failures."""
     relay = session.scalars(select(Relay).where(Relay.id == relay_id).with_for_update()).one()
-    relay.state, relay.state_reason, relay.failure_count, relay.retry_at = RelayState.ACTIVE, "", 0, None
+    relay.state, relay.state_reason = RelayState.ACTIVE, ""
+    relay.failure_count, relay.retry_at, relay.probed_at = 0, None, None
 
 
-def change_limit(session: Session, relay_id: int, count: int | None, seconds: int, now: datetime) -> Relay:
-    """Not more than `count` mails in any `seconds` (None: no limit). Raises Invalid.
+def change_limits(session: Session, relay_id: int, wanted: RateLimits, now: datetime) -> Relay:
+    """How fast mail is handed over (none: as fast as the relay takes it). Raises Invalid.
 
     Every send process acts on it within a second.
     """
-    problems = []
-    if count is not None and not 1 <= count <= 10_000_000:
-        problems.append(FieldProblem("limit_count", "Give a number from 1 to 10,000,000, or none for no limit."))
-    if not 1 <= seconds <= 86_400:
-        problems.append(FieldProblem("limit_seconds", "Give a number of seconds from 1 to 86,400 (a day)."))
-    if problems:
+    if problems := limits.problems_of(wanted):
         raise Invalid("The relay's limits cannot be saved.", problems)
     relay = session.scalars(select(Relay).where(Relay.id == relay_id).with_for_update()).one()
-    relay.limit_count, relay.limit_seconds, relay.updated_at = count, seconds, now
+    relay.limits, relay.updated_at = limits.in_order(wanted), now
     return relay

@@ -120,6 +120,13 @@ def judge_drop(phase: Phase, error: str) -> Verdict:
     return Verdict(Outcome.DEFERRED, reason, Blame.RELAY, spared=True, hangup=True)
 
 
+def is_complaint(verdict: Verdict, reply: Reply) -> bool:
+    """Whether the relay says that it is too much at once: a 421, a 4.7.28, or a connection that it drops early."""
+    if verdict.outcome is not Outcome.DEFERRED or verdict.credentials_refused:
+        return False
+    return reply.code == 421 or reply.enhanced == "4.7.28" or (verdict.spared and verdict.blame is Blame.RELAY)
+
+
 _LINE = re.compile(rb"([0-9]{3})(?:[ -]|$)")
 _ENHANCED = re.compile(r"\s*([245]\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,2}))(?![0-9.])")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -48,7 +48,7 @@ WITH chosen AS (
     WHERE mailing_id = :mailing AND trouble = :state AND (next_attempt_at IS NULL OR next_attempt_at > :now)
     ORDER BY position LIMIT :most FOR UPDATE
 )
-UPDATE deliveries d SET next_attempt_at = :now, first_attempt_at = NULL, spared_count = d.attempt_count
+UPDATE deliveries d SET next_attempt_at = :now, first_attempt_at = NULL, burnt_count = 0, spared_count = 0
 FROM chosen WHERE d.mailing_id = chosen.mailing_id AND d.position = chosen.position
 RETURNING d.position
 """)

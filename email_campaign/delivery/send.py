@@ -7,7 +7,7 @@ from top to bottom and you know how a mail leaves.
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -22,7 +22,17 @@ from email_campaign.delivery.leases import Copy, Lease
 from email_campaign.delivery.places import Rank
 from email_campaign.delivery.pool import Pool
 from email_campaign.delivery.record import Answer, Recorder
-from email_campaign.delivery.replies import Blame, Outcome, Phase, Verdict, judge, judge_drop, own_words
+from email_campaign.delivery.replies import (
+    Blame,
+    Outcome,
+    Phase,
+    Verdict,
+    is_complaint,
+    judge,
+    judge_drop,
+    own_words,
+)
+from email_campaign.delivery.slowing import Complaint
 from email_campaign.delivery.smtp import Connection, Dropped, Said
 
 log = logging.getLogger(__name__)
@@ -59,8 +69,17 @@ class Desk(Protocol):
     def relay_hold(self) -> Hold | None:
         """Until when no connection is opened, since the relay failed just now."""
 
-    def relay_worked(self) -> None:
+    def relay_answers(self) -> None:
+        """Note that a connection was opened."""
+
+    def mail_passed(self) -> None:
         """Note that the relay took a mail."""
+
+    def mail_passes(self) -> bool:
+        """Whether the relay took a mail not long ago."""
+
+    def relay_complains(self, complaint: Complaint) -> None:
+        """Note that the relay says that it is too much: the rate falls."""
 
 
 @dataclass
@@ -116,6 +135,8 @@ class SliceRun:
 
     def settle(self, trial: Trial, was: DeliveryState, verdict: Verdict, said: Said) -> None:
         """Hand the result to the recorder. Its commit is awaited at the end of the run; the next mail goes on."""
+        if verdict.spared:
+            trial = replace(trial, others_pass=self.desk.mail_passes())
         result = conclude(trial, was, verdict, (said.phase, said.reply), self.rules, utc_now())
         self._commits.append(self.desk.recorder.record(result))
         while self._commits and self._commits[0].done():
@@ -241,9 +262,9 @@ class _Line:
         verdict = judge(said.phase, said.reply)
         self._run.settle(trial, was, verdict, said)
         if verdict.outcome is Outcome.ACCEPTED:
-            self._desk.relay_worked()
+            self._desk.mail_passed()
             return
-        await self._note_relay(verdict, said.phase, f"{said.reply.code} {said.reply.text}")
+        await self._note_relay(trial, verdict, said)
         if verdict.hangup or verdict.credentials_refused:
             self._drop("the reply ends the connection")
 
@@ -254,7 +275,7 @@ class _Line:
         else:
             verdict, reply = judge_drop(drop.phase, str(drop)), own_words(str(drop))
         self._run.settle(trial, was, verdict, Said(drop.phase, reply))
-        await self._note_relay(verdict, drop.phase, reply.text)
+        await self._note_relay(trial, verdict, Said(drop.phase, reply))
 
     async def _granted(self, trial: Trial) -> bool:
         mailing_id = trial.copy.claim.mailing_id
@@ -269,16 +290,24 @@ class _Line:
                 # What was published before the relay failed does not storm it.
                 run.hold = run.hold or self._desk.relay_hold()
                 return None
-            return await self._desk.pool.take()
+            connection = await self._desk.pool.take()
         except ConnectFailed as error:
             run.hold = await self._desk.relay_failed(str(error), credentials_refused=error.credentials_refused)
             return None
+        if not connection.message_count:
+            self._desk.relay_answers()
+        return connection
 
-    async def _note_relay(self, verdict: Verdict, phase: Phase, words: str) -> None:
-        """A relay that turns us away before any recipient was named is left alone for a while."""
-        turned_away = verdict.spared and verdict.blame is Blame.RELAY and phase in {Phase.CONNECT, Phase.MAIL}
-        if turned_away or verdict.credentials_refused:
-            self._run.hold = await self._desk.relay_failed(words, credentials_refused=verdict.credentials_refused)
+    async def _note_relay(self, trial: Trial, verdict: Verdict, said: Said) -> None:
+        """Credentials that are refused stop the relay; a 421, a drop or a 4.7.28 slows it."""
+        reply = said.reply
+        words = " ".join(filter(None, [str(reply.code or ""), reply.enhanced, reply.text]))
+        if verdict.credentials_refused:
+            self._run.hold = await self._desk.relay_failed(words, credentials_refused=True)
+        elif is_complaint(verdict, reply):
+            domain = trial.copy.address.rpartition("@")[2]
+            named = said.phase not in {Phase.CONNECT, Phase.MAIL}
+            self._desk.relay_complains(Complaint(words, domain if named else None))
 
     def _drop(self, why: str) -> None:
         if self._connection is not None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,16 +13,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from email_campaign.campaigns.limits import RateLimit
+from email_campaign.delivery.throttle_scripts import GRANT, PACED_ABOVE, PACED_BURST, REMEMBER
+
 ANSWER_SECONDS = 1.0
 PROBE_SECONDS = 0.5
 # Without a broker nobody is told to wait for the end of an hour's window: the broker may be back in a moment.
 OWN_WAIT_SECONDS = 5.0
+RECALL_PATIENCE_SECONDS = 0.5
 CONNECTIONS = 8
-# The log merges grants that fall into the same 50th of a window under the time of the last: at most 51 entries
-# whatever N is, and 98 % of N usable.
-PIECES = 50
-# Above this, grants are spaced (a burst of a 20th of N, then an even pace) instead of leaving as one lump a window.
-PACED_ABOVE = 1_000
+# What was granted in a window this long is looked up when the broker does not know it; a shorter one is over soon.
+RECALLED_SECONDS = 60
 KEY_PREFIX = "throttle:"
 
 _log = logging.getLogger(__name__)
@@ -49,10 +51,29 @@ class Grant:
     granted_at: float
 
 
-class Throttle:
-    """The limiter of one event loop. `worker_count` says how many workers share the limits at the moment."""
+def fastest_rate(limits: Sequence[RateLimit], within_seconds: float) -> float:
+    """Mails a second that may be granted from empty windows for so many seconds; infinite without a limit."""
+    rates = []
+    for limit in limits:
+        even = limit.count / limit.seconds
+        at_once = limit.count / PACED_BURST if limit.count > PACED_ABOVE else limit.count
+        lump = 0.0 if limit.seconds <= within_seconds else at_once / within_seconds
+        rates.append(even + lump if limit.count > PACED_ABOVE else max(even, lump))
+    return min(rates, default=math.inf)
 
-    def __init__(self, redis_url: str, worker_count: Callable[[], int]) -> None:
+
+Recall = Callable[[Limit], Awaitable[Sequence[tuple[float, int]]]]
+"""What was granted in the window of a limit, as (seconds since 1970, count), oldest first; from a lasting memory."""
+
+
+class Throttle:
+    """The limiter of one event loop. `worker_count` says how many workers share the limits at the moment.
+
+    `recall` is asked when the broker knows nothing of a window of a minute or more: it was idle for so long, it is new,
+    or the broker has lost its memory. Until it has answered, nothing is granted.
+    """
+
+    def __init__(self, redis_url: str, worker_count: Callable[[], int], recall: Recall) -> None:
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             redis_url,
             max_connections=CONNECTIONS,
@@ -62,8 +83,11 @@ class Throttle:
             retry=Retry(NoBackoff(), 1),  # a connection that was cut while idle is no outage
         )
         self._client = redis.asyncio.Redis.from_pool(pool)
-        self._script = self._client.register_script(_SCRIPT)
+        self._script = self._client.register_script(GRANT)
+        self._memory = self._client.register_script(REMEMBER)
         self._worker_count = worker_count
+        self._recall = recall
+        self._recalls: dict[str, asyncio.Task[None]] = {}
         self._epoch = b""
         self._share: _Share | None = None
         self._owed: frozenset[str] = frozenset()
@@ -80,32 +104,63 @@ class Throttle:
             return Grant(max(wanted, 0), 0.0, time.time())
         if self._share is None:
             try:
-                return await self._ask(limits, wanted)
+                return await self._ask(limits, wanted) or await self._ask_after_recall(limits, wanted)
             except (RedisError, OSError, TimeoutError) as error:
                 self._fall_back(error)
         return self._grant_own_share(limits, wanted)
 
     async def aclose(self) -> None:
         """Close the connections to the broker."""
-        if self._probe:
-            self._probe.cancel()
+        for task in filter(None, [self._probe, *self._recalls.values()]):
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._probe
+                await task
         await self._client.aclose()
 
-    async def _ask(self, limits: Sequence[Limit], wanted: int) -> Grant:
+    async def _ask_after_recall(self, limits: Sequence[Limit], wanted: int) -> Grant:
+        """What is looked up is mostly there within milliseconds."""
+        recalls = [self._recalls[limit.key] for limit in limits if limit.key in self._recalls]
+        await asyncio.wait(recalls, timeout=RECALL_PATIENCE_SECONDS)
+        return await self._ask(limits, wanted) or Grant(0, PROBE_SECONDS, time.time())
+
+    async def _ask(self, limits: Sequence[Limit], wanted: int) -> Grant | None:
+        """None: something is looked up first."""
         keys = [f"{KEY_PREFIX}epoch"]
         arguments: list[int | bytes] = [wanted, self._epoch]
         for limit in limits:
             keys.append(f"{KEY_PREFIX}limit:{limit.key}")
             arguments += [limit.count, limit.seconds * 1_000_000, int(limit.key in self._owed)]
+            arguments.append(int(limit.seconds >= RECALLED_SECONDS))
         async with asyncio.timeout(ANSWER_SECONDS):
-            granted, wait, now, self._epoch = await self._script(keys=keys, args=arguments)
+            granted, wait, now, self._epoch, *unknown = await self._script(keys=keys, args=arguments)
+        for number in unknown:
+            self._look_up(limits[number - 2])
+        if unknown:
+            return None
         self._owed -= {limit.key for limit in limits}
         if self._share:
             # Another call gave the broker up while this one waited: the own share must begin after this grant.
             self._share = _Share(time.monotonic())
         return Grant(granted, wait / 1e6, now / 1e6)
+
+    def _look_up(self, limit: Limit) -> None:
+        if limit.key not in self._recalls:
+            task = asyncio.create_task(self._remember(limit, self._epoch))
+            self._recalls[limit.key] = task
+            task.add_done_callback(lambda _: self._recalls.pop(limit.key, None))
+
+    async def _remember(self, limit: Limit, epoch: bytes) -> None:
+        """Give the broker back what it does not know of a window; whoever comes second changes nothing."""
+        try:
+            log = await self._recall(limit)
+            arguments: list[int | bytes] = [epoch, limit.seconds * 1_000_000]
+            for at, count in log:
+                arguments += [round(at * 1_000_000), count]
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._memory(keys=[f"{KEY_PREFIX}epoch", f"{KEY_PREFIX}limit:{limit.key}"], args=arguments)
+        except Exception as error:
+            # Whatever it is: nothing is granted, and the next call looks again.
+            _log.warning("What was granted under %s cannot be looked up now (%r).", limit.key, error)
 
     def _fall_back(self, error: Exception) -> None:
         if self._share is None:  # several calls may fail at once
@@ -167,121 +222,3 @@ class _Share:
         self._logs[limit.key] = log
         room = max(count - sum(granted for _, granted in log), 0)
         return room, now if room else (log[0][0] if log else now) + limit.seconds
-
-
-# KEYS: the epoch, then one per limit. ARGV: wanted, the epoch this worker knows, then per limit: count, microseconds,
-# and whether to take the window as full. Returns granted, microseconds to wait, the time in microseconds, the epoch.
-#
-# A limit's state is one string, {pace, time, count, time, count, …}, oldest first; it lives as long as its window. The
-# epoch tells an idle limit from a lost log: if a worker knows another epoch, the broker has lost its memory
-# (FLUSHALL, a restart without its file), and what it then lacks counts as full from that moment.
-_SCRIPT = f"local PIECES, PACED_ABOVE = {PIECES}, {PACED_ABOVE}"
-_SCRIPT += """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local wanted, known = tonumber(ARGV[1]), ARGV[2]
-
-local epoch = redis.call('GET', KEYS[1])
-local before = epoch
-if not epoch then
-  epoch = (known == '' and 'new:' or 'lost:') .. string.format('%.0f', now)
-elseif known ~= '' and known ~= epoch and string.sub(epoch, 1, 4) == 'new:' then
-  epoch = 'lost:' .. string.sub(epoch, 5)
-end
-if epoch ~= before then
-  redis.call('SET', KEYS[1], epoch)
-end
-local lost_at = tonumber(string.match(epoch, '^lost:(.*)'))
-
-local function read(key, count, window, full)
-  local raw = redis.call('GET', key)
-  local old = raw and cmsgpack.unpack(raw) or {now}
-  if not raw and lost_at and lost_at + window >= now then
-    old = {now, lost_at, count}
-  end
-  -- The clock may have been set back: what lies ahead of it counts as now, lest it block for as long.
-  local limit = {count = count, window = window, log = {}, used = 0, changed = full}
-  limit.pace = math.min(old[1], now + window / 20)
-  for i = 2, #old, 2 do
-    local at = math.min(old[i], now)
-    if at + window >= now then
-      table.insert(limit.log, at)
-      table.insert(limit.log, old[i + 1])
-      limit.used = limit.used + old[i + 1]
-    end
-  end
-  if full and limit.used < count then
-    table.insert(limit.log, now)
-    table.insert(limit.log, count - limit.used)
-    limit.used = count
-  end
-  return limit
-end
-
-local function room(limit)
-  local free = limit.count - limit.used
-  if limit.count > PACED_ABOVE then
-    local behind = now + limit.window / 20 - math.max(limit.pace, now)
-    free = math.min(free, math.floor(behind * limit.count / limit.window))
-  end
-  return math.max(free, 0)
-end
-
-local function take(limit, granted)
-  local log, piece = limit.log, limit.window / PIECES
-  if #log > 0 and math.floor(log[#log - 1] / piece) == math.floor(now / piece) then
-    log[#log - 1] = now
-    log[#log] = log[#log] + granted
-  else
-    table.insert(log, now)
-    table.insert(log, granted)
-  end
-  limit.used = limit.used + granted
-  limit.pace = math.max(limit.pace, now)
-  if limit.count > PACED_ABOVE then
-    limit.pace = limit.pace + granted * limit.window / limit.count
-  end
-end
-
--- Until a 100th of N fits again: fewer would be asked for too often, more would leave some unused.
-local function wait(limit)
-  local few = math.max(math.min(wanted, math.floor(limit.count / 100)), 1)
-  if limit.count < 1 then
-    return limit.window
-  end
-  local till, free = now, limit.count - limit.used
-  for i = 1, #limit.log, 2 do
-    if free >= few then
-      break
-    end
-    free = free + limit.log[i + 1]
-    till = limit.log[i] + limit.window + 1
-  end
-  if limit.count > PACED_ABOVE then
-    till = math.max(till, limit.pace - limit.window / 20 + few * limit.window / limit.count)
-  end
-  return math.ceil(till - now)
-end
-
-local limits, granted = {}, wanted
-for i = 2, #KEYS do
-  local at = 3 * i - 3
-  limits[i] = read(KEYS[i], tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2] == '1')
-  granted = math.min(granted, room(limits[i]))
-end
-local longest = 0
-for i = 2, #KEYS do
-  local limit = limits[i]
-  if granted > 0 then
-    take(limit, granted)
-  end
-  if granted > 0 or limit.changed then
-    local state = {limit.pace, unpack(limit.log)}
-    redis.call('SET', KEYS[i], cmsgpack.pack(state), 'PX', math.ceil(limit.window / 1000) + 1000)
-  end
-  if granted < wanted then
-    longest = math.max(longest, wait(limit))
-  end
-end
-return {granted, longest, now, epoch}
-"""

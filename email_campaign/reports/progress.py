@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from email_campaign.campaigns import limits
 from email_campaign.campaigns.mailings import BUSY, Mailing, MailingEvent, MailingState
-from email_campaign.delivery import workers
+from email_campaign.delivery import slowing, workers
 from email_campaign.delivery.deliveries import Delivery, DeliveryState, states_of
 from email_campaign.delivery.relays import Relay, RelayState
 
@@ -76,6 +77,15 @@ def clock_time(at: datetime, now: datetime) -> str:
     return f"{at:%H:%M:%S} UTC{day}"
 
 
+def slowed_words(relay: Relay, now: datetime) -> str | None:
+    """`Slowed to 12 a second until 14:02:10 UTC, because the relay said: 421 4.7.0 …`; None: it is not slowed."""
+    rate = slowing.rate_now(relay, now)
+    if rate is None or relay.slowed_until is None:
+        return None
+    until = clock_time(relay.slowed_until, now)
+    return f"Slowed to {rate:,.0f} a second, rising until {until}, because the relay said: {relay.slowed_reason}"
+
+
 def _average(mailing: Mailing, counts: Mapping[DeliveryState, int]) -> float | None:
     if mailing.state is not MailingState.FINISHED or mailing.finished_at is None or mailing.launched_at is None:
         return None
@@ -118,7 +128,9 @@ def _nothing_in_flight(
     if slices.queued:
         return f"{slices.queued:,} copies are handed out and wait for a free send worker."
     if slices.limited:
-        return f"{_limits(mailing, relay)} is reached. The next mail goes out at {clock_time(slices.next_at, now)}."
+        return (
+            f"{_limits(mailing, relay, now)} is reached. The next mail goes out at {clock_time(slices.next_at, now)}."
+        )
     if mailing.enrolled_at is None:
         return f"The audience is being enrolled: {mailing.enrolled_count:,} so far."
     if not counts[DeliveryState.PENDING]:
@@ -126,12 +138,15 @@ def _nothing_in_flight(
     return "Nothing is handed out to the send workers at the moment; that is looked after every few seconds."
 
 
-def _limits(mailing: Mailing, relay: Relay) -> str:
+def _limits(mailing: Mailing, relay: Relay, now: datetime) -> str:
     known = [
-        f"the {of}'s limit of {one.limit_count:,} in {one.limit_seconds:,} s"
+        f"the {of}'s limit of {limits.spell(one.limits)}"
         for of, one in (("campaign", mailing), ("relay", relay))
-        if one.limit_count is not None
+        if one.limits
     ]
+    rate = slowing.rate_now(relay, now)
+    if rate is not None:
+        known.append(f"what the relay is slowed to ({rate:,.0f} a second)")
     words = " or ".join(known) or "a limit"
     return words[0].upper() + words[1:]
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from email_campaign.campaigns import limits
 from email_campaign.clock import utc_now
 
 NOTHING = "–"
@@ -135,6 +136,7 @@ def folded(events: Iterable[Mapping[str, Any]]) -> list[tuple[bool, list[Mapping
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
+    "rate_limits": limits.spell,
     "counted": count,
     "percent": percent,
     "bytes": file_size,

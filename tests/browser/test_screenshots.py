@@ -55,7 +55,7 @@ def sending(service: Service, inbox_url: str) -> Iterator[int]:
         make_past(service, past, days)
     later = campaign(service, template_id, "Open garden day", 420)
     service.post(f"/campaigns/{later}/schedule", scheduled_at=(utc_now() + timedelta(days=2)).isoformat())
-    limit = {"limit_count": PER_SECOND, "limit_seconds": 1}
+    limit = {"limits": [{"count": PER_SECOND, "seconds": 1}]}
     one = campaign(service, template_id, NOW_SENDING, 1_000, **limit)
     service.post(f"/campaigns/{one}/launch")
     service.wait(f"/campaigns/{one}", lambda now: now["counts"]["accepted"] >= 400)

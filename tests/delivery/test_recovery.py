@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from email_campaign.campaigns.limits import RateLimit
 from email_campaign.campaigns.mailings import UnknownPolicy
 from email_campaign.clock import utc_now
 from email_campaign.delivery import leases, relays, workers
@@ -169,7 +170,7 @@ def test_a_421_before_the_body_burns_no_attempt(engine_room: Engine, script: Scr
 
 def test_a_campaign_limit_holds_on_the_wire_and_across_processes(make_engine: Callable[..., Engine]) -> None:
     first, second = make_engine(), make_engine()
-    mailing_id = first.launch(60, limit_count=20, limit_seconds=1)
+    mailing_id = first.launch(60, limits=(RateLimit(20, 1),))
     first.enrol(mailing_id)
     other = threading.Thread(target=second.run, args=[mailing_id])
     other.start()

@@ -11,16 +11,20 @@ from pathlib import Path
 import pytest
 import redis
 
-from email_campaign.delivery.throttle import Limit, Throttle
+from email_campaign.delivery.throttle import Limit, Recall, Throttle
 from email_campaign.local import ports, valkey
 from email_campaign.local.programs import Lifeline, running
 
 Log = list[tuple[float, int]]
 
 
+async def nothing_known(_: Limit) -> list[tuple[float, int]]:
+    return []
+
+
 @asynccontextmanager
-async def clients(url: str, count: int) -> AsyncIterator[list[Throttle]]:
-    opened = [Throttle(url, lambda: count) for _ in range(count)]
+async def clients(url: str, count: int, recall: Recall = nothing_known) -> AsyncIterator[list[Throttle]]:
+    opened = [Throttle(url, lambda: count, recall) for _ in range(count)]
     try:
         yield opened
     finally:
@@ -257,3 +261,94 @@ async def seconds_of(act: Callable[[], Awaitable[object]]) -> float:
     start = time.monotonic()
     await act()
     return time.monotonic() - start
+
+
+class Ledger:
+    """What lasts when the broker's memory does not."""
+
+    def __init__(self, *, is_there: bool = True) -> None:
+        self.is_there = is_there
+        self.log: Log = []
+        self.asked_count = 0
+
+    async def recall(self, _limit: Limit) -> Log:
+        self.asked_count += 1
+        await asyncio.sleep(0)
+        if not self.is_there:
+            raise OSError("Postgres is away")
+        return list(self.log)
+
+
+def test_a_flushed_broker_grants_no_second_hour(broker: str) -> None:
+    hour, ledger = fresh("relay", 100, 3600), Ledger()
+
+    async def walk() -> list[int]:
+        async with clients(broker, 4, ledger.recall) as throttles:
+            first = await throttles[0].grant([hour], 60)
+            ledger.log.append((first.granted_at, first.granted))
+            with redis.Redis.from_url(broker) as client:
+                client.flushall()
+                client.script_flush()
+            after = await asyncio.gather(*(throttle.grant([hour], 25) for throttle in throttles))
+            return [first.granted, sum(grant.granted for grant in after)]
+
+    assert asyncio.run(walk()) == [60, 40]
+
+
+def test_what_cannot_be_looked_up_is_not_granted_until_it_can(broker: str) -> None:
+    minute, second, ledger = fresh("relay", 100, 60), fresh("relay", 100), Ledger(is_there=False)
+
+    async def walk() -> list[int]:
+        async with clients(broker, 1, ledger.recall) as (throttle,):
+            refused = await throttle.grant([second, minute], 5)
+            ledger.is_there = True
+            granted = await throttle.grant([second, minute], 200)
+            return [refused.granted, granted.granted]
+
+    assert asyncio.run(walk()) == [0, 100], "and the short window was not charged for nothing"
+    assert ledger.asked_count == 2
+
+
+def test_what_was_looked_up_before_another_loss_is_not_believed(broker: str) -> None:
+    hour = fresh("relay", 100, 3600)
+    log: Log = []
+
+    async def walk() -> int:
+        async def recall(_: Limit) -> Log:
+            seen = list(log)
+            if not log:  # while the first look is under way: others grant 60, and the memory is lost once more
+                log.append((time.time(), 60))
+                with redis.Redis.from_url(broker) as client:
+                    client.flushall()
+                async with clients(broker, 1, nothing_known) as (other,):
+                    await other.grant([fresh("other", 1)], 1)  # whose call begins the new memory
+            return seen
+
+        async with clients(broker, 1, recall) as (throttle,):
+            first = await throttle.grant([hour], 100)
+            return first.granted + (await throttle.grant([hour], 100)).granted
+
+    assert asyncio.run(walk()) == 40
+
+
+def test_no_broker_and_a_long_window_is_slow_and_never_open() -> None:
+    limits = [fresh("relay", 10), fresh("relay", 1_000, 86_400)]
+
+    async def walk() -> Log:
+        async with clients("redis://127.0.0.1:1/0", 2) as throttles:
+            return await spend_all(throttles, limits, 5, 1.6, patience=0.05)
+
+    assert asyncio.run(walk()) == [], "who cannot know what went out today sends nothing until he does"
+
+
+def test_f22_several_windows_at_once_hold_and_are_used(redis_url: str) -> None:
+    limits = [fresh("a", 30), fresh("b", 100, 4), fresh("c", 3_000, 10), fresh("d", 90, 3)]
+
+    async def walk() -> Log:
+        async with clients(redis_url, 4) as throttles:
+            return await spend_all(throttles, limits, 4, 12.0)
+
+    log = asyncio.run(walk())
+    for limit in limits:
+        assert most_in_a_window(log, limit.seconds) <= limit.count
+    assert most_in_a_window(log, 8.0) >= 0.95 * 200, "two windows of the tightest"

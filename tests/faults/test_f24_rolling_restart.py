@@ -16,9 +16,9 @@ PER_SECOND = 40
 
 def test_f24_a_rolling_restart_leaves_nothing_unknown(scene: Scene) -> None:
     scene.sink.script.rules.append(Rule("dot", delay_seconds=0.1))
-    undisturbed = scene.service.launch(COUNT, limit_count=PER_SECOND, limit_seconds=1)
+    undisturbed = scene.service.launch(COUNT, limits=[{"count": PER_SECOND, "seconds": 1}])
     assert scene.settled(undisturbed) == {"accepted": COUNT}
-    campaign_id = scene.service.launch(COUNT, limit_count=PER_SECOND, limit_seconds=1)
+    campaign_id = scene.service.launch(COUNT, limits=[{"count": PER_SECOND, "seconds": 1}])
     scene.until_bodies(campaign_id, 60)
     for name in ("send1", "send2"):
         scene.signal(name, signal.SIGTERM)

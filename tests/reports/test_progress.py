@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from email_campaign.campaigns import campaigns
 from email_campaign.campaigns.campaigns import Campaign
+from email_campaign.campaigns.limits import RateLimit
 from email_campaign.campaigns.mailings import MailingState
 from email_campaign.clock import utc_now
 from email_campaign.delivery import relays, workers
@@ -96,12 +97,12 @@ def test_a_paused_or_absent_relay_is_the_reason(session: Session, campaign: Camp
 
 
 def test_a_limit_says_which_and_until_when(session: Session, campaign: Campaign) -> None:
-    campaign.mailing.limit_count, campaign.mailing.limit_seconds = 1_000, 3_600
+    campaign.mailing.limits = (RateLimit(10, 1), RateLimit(1_000, 3_600))
     later = utc_now() + timedelta(minutes=5)
     _slice(session, campaign, due_at=later, hold_reason="limit")
     when = clock_time(later, utc_now())
     assert _why(session, campaign) == (
-        f"The campaign's limit of 1,000 in 3,600 s is reached. The next mail goes out at {when}."
+        f"The campaign's limit of 10 a second, 1,000 an hour is reached. The next mail goes out at {when}."
     )
 
 

@@ -39,11 +39,13 @@ def test_a_campaign_is_written_read_changed_and_removed(api: TestClient, session
     assert made.json()["from_address"] == "campaigns@example.com"
     assert [problem["field"] for problem in made.json()["problems"]] == ["template_id", "list_ids"]
     path = f"/api/v1/campaigns/{made.json()['id']}"
-    changed = api.patch(path, json={"template_id": template.id, "list_ids": [garden.id], "limit_count": 5})
+    changed = api.patch(
+        path, json={"template_id": template.id, "list_ids": [garden.id], "limits": [{"count": 5, "seconds": 1}]}
+    )
     assert changed.status_code == 200
     shown = api.get(path).json()
     assert shown == changed.json()
-    assert (shown["from_name"], shown["template_id"], shown["limit_count"]) == ("Garden", template.id, 5)
+    assert (shown["from_name"], shown["template_id"], shown["limits"][0]["count"]) == ("Garden", template.id, 5)
     assert "Nobody on these lists" in shown["problems"][0]["message"]
     assert api.delete(path).status_code == 204
     assert api.get(path).status_code == 404
@@ -58,8 +60,10 @@ def test_a_campaign_is_written_read_changed_and_removed(api: TestClient, session
         ("reply_to", "a@b@c.example"),
         ("template_id", 99),
         ("list_ids", [99]),
-        ("limit_count", 0),
-        ("limit_seconds", 0),
+        ("limits", [{"count": 0, "seconds": 1}]),
+        ("limits", [{"count": 1, "seconds": 86_401}]),
+        ("limits", [{"count": 1, "seconds": 60}, {"count": 2, "seconds": 60}]),
+        ("limits", [{"count": 1, "seconds": window} for window in range(1, 7)]),
         ("unknown_policy", "guess"),
         ("colour", "red"),
         ("template_id", 2**63),
@@ -243,14 +247,15 @@ def test_a_limit_is_changed_while_sending_and_frees_what_waits_for_the_old_one(
             for mailing_id, reason in ((campaign.id, "limit"), (campaign.id, "relay"), (campaign.id + 1, "limit"))
         ]
         session.add_all(held)
-    answer = api.patch(f"/api/v1/campaigns/{campaign.id}/limit", json={"limit_count": 9, "limit_seconds": 60})
-    assert (answer.json()["limit_count"], answer.json()["limit_seconds"]) == (9, 60)
+    wanted = [{"count": 9, "seconds": 60}]
+    answer = api.patch(f"/api/v1/campaigns/{campaign.id}/limits", json={"limits": wanted})
+    assert answer.json()["limits"] == wanted
     assert nudges == [(queue.DISPATCH,)]
     with session_factory() as session:
         due = session.scalars(select(Slice.due_at).order_by(Slice.id)).all()
     assert [at is None for at in due] == [True, False, False]
-    refused = api.patch(f"/api/v1/campaigns/{campaign.id}/limit", json={"limit_count": 0})
-    assert [problem["field"] for problem in refused.json()["errors"]] == ["limit_count"]
+    refused = api.patch(f"/api/v1/campaigns/{campaign.id}/limits", json={"limits": wanted * 2})
+    assert [problem["field"] for problem in refused.json()["errors"]] == ["limits"]
 
 
 def test_rejected_copies_are_tried_again_and_open_a_finished_campaign(

@@ -70,15 +70,15 @@ def test_the_limit_is_changed_and_what_waits_for_the_old_one_is_freed(
                 hold_reason="limit",
             )
         )
-    changed = api.patch("/api/v1/relay", json={"limit_count": 600, "limit_seconds": 60}).json()
-    assert (changed["limit_count"], changed["limit_seconds"]) == (600, 60)
-    only_count = api.patch("/api/v1/relay", json={"limit_count": None}).json()
-    assert (only_count["limit_count"], only_count["limit_seconds"]) == (None, 60)
+    wanted = [{"count": 5_000, "seconds": 3_600}, {"count": 10, "seconds": 1}]
+    changed = api.patch("/api/v1/relay", json={"limits": wanted}).json()
+    assert changed["limits"] == wanted[::-1]
+    assert api.patch("/api/v1/relay", json={"limits": []}).json()["limits"] == []
     assert nudges == [(queue.DISPATCH,)] * 2
     with session_factory() as session:
         assert session.scalars(select(Slice.due_at)).all() == [None]
-    refused = api.patch("/api/v1/relay", json={"limit_count": 0, "limit_seconds": 0})
-    assert {problem["field"] for problem in refused.json()["errors"]} == {"limit_count", "limit_seconds"}
+    refused = api.patch("/api/v1/relay", json={"limits": [{"count": 0, "seconds": 0}]})
+    assert [problem["field"] for problem in refused.json()["errors"]] == ["limits"]
 
 
 def test_the_relay_is_paused_with_a_reason_and_resumed(api: TestClient, nudges: Nudges) -> None:
@@ -94,8 +94,8 @@ def test_only_an_administrator_changes_the_relay(api: TestClient, user: User, se
     with session_factory.begin() as session:
         session.get_one(User, user.id).role = Role.MEMBER
     assert api.get("/api/v1/relay").status_code == 200
-    assert api.patch("/api/v1/relay", json={"limit_count": 5}).status_code == 403
-    for action in ("pause", "resume", "test"):
+    assert api.patch("/api/v1/relay", json={"limits": []}).status_code == 403
+    for action in ("pause", "resume", "test", "try-now", "full-speed"):
         assert api.post(f"/api/v1/relay/{action}", json={}).status_code == 403
 
 

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from email_campaign import queue
 from email_campaign.campaigns.campaigns import Campaign
+from email_campaign.campaigns.limits import RateLimit
 from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
@@ -53,7 +54,6 @@ def _fields(**changed: object) -> dict[str, object]:
     return {
         "name": "Spring",
         "from_address": "news@example.com",
-        "limit_seconds": "1",
         "unknown_policy": "hold",
     } | changed
 
@@ -101,7 +101,9 @@ def test_a_new_campaign_becomes_a_draft(signed_in: TestClient, session_factory: 
     form = signed_in.get(f"{HERE}/new").text
     assert "0 confirmed" in form
     assert "campaigns@example.com" in form
-    fields = _fields(list_ids=[str(list_id)], template_id=str(template_id), limit_count="1,000", from_name="The Garden")
+    fields = _fields(
+        list_ids=[str(list_id)], template_id=str(template_id), limits="1,000 an hour", from_name="The Garden"
+    )
     answer = signed_in.post(f"{HERE}/new", data=fields)
     assert answer.status_code == 303
     with session_factory() as session:
@@ -109,7 +111,7 @@ def test_a_new_campaign_becomes_a_draft(signed_in: TestClient, session_factory: 
         mailing = campaign.mailing
         assert answer.headers["Location"] == f"{HERE}/{campaign.id}"
         assert (campaign.name, campaign.template_id, mailing.list_ids) == ("Spring", template_id, [list_id])
-        assert (mailing.limit_count, mailing.from_name) == (1000, "The Garden")
+        assert (mailing.limits, mailing.from_name) == ((RateLimit(1000, 3600),), "The Garden")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_new_campaign_becomes_a_draft(signed_in: TestClient, session_factory: 
     [
         ({"name": " "}, "name"),
         ({"from_address": "ada@@example.com"}, "from_address"),
-        ({"limit_count": "many"}, "limit_count"),
+        ({"limits": "many"}, "limits"),
         ({"list_ids": ["987654321"]}, "list_ids"),
     ],
 )
@@ -359,18 +361,19 @@ def test_the_limit_is_changed_while_it_is_sending(
     signed_in: TestClient, session_factory: SessionFactory, nudges: Nudges
 ) -> None:
     campaign_id = _launched(session_factory, [(DeliveryState.PENDING, None)], MailingState.SENDING)
-    here = f"{HERE}/{campaign_id}/limit"
-    assert signed_in.post(here, data={"limit_count": "100", "limit_seconds": "60"}).status_code == 303
+    here = f"{HERE}/{campaign_id}/limits"
+    assert signed_in.post(here, data={"limits": "5 a second, 100 a minute"}).status_code == 303
+    assert 'value="5 a second, 100 a minute"' in signed_in.get(f"{HERE}/{campaign_id}").text
     with session_factory() as session:
         mailing = session.get_one(Mailing, campaign_id)
-        assert (mailing.limit_count, mailing.limit_seconds) == (100, 60)
+        assert mailing.limits == (RateLimit(5, 1), RateLimit(100, 60))
     assert nudges == [(queue.DISPATCH,)]
-    refused = signed_in.post(here, data={"limit_count": "0", "limit_seconds": "60"})
+    refused = signed_in.post(here, data={"limits": "0 a minute"})
     assert refused.status_code == 422
-    assert 'id="f-limit_count-error"' in refused.text
-    assert signed_in.post(here, data={"limit_count": "", "limit_seconds": ""}).status_code == 303
+    assert 'id="f-limits-error"' in refused.text
+    assert signed_in.post(here, data={"limits": ""}).status_code == 303
     with session_factory() as session:
-        assert session.get_one(Mailing, campaign_id).limit_count is None
+        assert session.get_one(Mailing, campaign_id).limits == ()
 
 
 def test_live_numbers_say_when_the_page_is_out_of_date(signed_in: TestClient, session_factory: SessionFactory) -> None:

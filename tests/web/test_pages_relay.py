@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from email_campaign import queue
 from email_campaign.accounts.users import Role, User
+from email_campaign.campaigns.limits import RateLimit
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.relays import Relay, RelayState
@@ -50,25 +51,22 @@ def test_trouble_is_told_with_the_next_try(signed_in: TestClient, session_factor
 def test_the_limit_is_changed_and_the_workers_are_told(
     signed_in: TestClient, session_factory: SessionFactory, nudges: Nudges
 ) -> None:
-    assert signed_in.post(f"{HERE}/limit", data={"limit_count": "6,000", "limit_seconds": "60"}).status_code == 303
+    assert signed_in.post(f"{HERE}/limits", data={"limits": "6,000 a minute, 50,000 a day"}).status_code == 303
     assert nudges == [(queue.DISPATCH,)]
     with session_factory() as session:
         relay = session.get_one(Relay, 1)
-        assert (relay.limit_count, relay.limit_seconds) == (6000, 60)
-    assert signed_in.post(f"{HERE}/limit", data={"limit_count": "", "limit_seconds": "1"}).status_code == 303
+        assert relay.limits == (RateLimit(6000, 60), RateLimit(50_000, 86_400))
+    assert signed_in.post(f"{HERE}/limits", data={"limits": ""}).status_code == 303
     with session_factory() as session:
-        assert session.get_one(Relay, 1).limit_count is None
+        assert session.get_one(Relay, 1).limits == ()
 
 
 def test_a_wrong_limit_stays_typed_beside_its_error(signed_in: TestClient, nudges: Nudges) -> None:
-    for typed, field in (
-        ({"limit_count": "0", "limit_seconds": "77"}, "limit_count"),
-        ({"limit_seconds": "x"}, "limit_seconds"),
-    ):
-        answer = signed_in.post(f"{HERE}/limit", data=typed)
+    for typed in ("0 in 77 seconds", "x", "10 a second, 20 a second", "10 a second or so"):
+        answer = signed_in.post(f"{HERE}/limits", data={"limits": typed})
         assert answer.status_code == 422
-        assert re.findall(r'id="f-(\w+)-error"', answer.text) == [field]
-        assert f'value="{typed["limit_seconds"]}"' in answer.text
+        assert re.findall(r'id="f-(\w+)-error"', answer.text) == ["limits"]
+        assert f'value="{typed}"' in answer.text
     assert not nudges
 
 
@@ -89,7 +87,7 @@ def test_members_look_and_do_not_touch(signed_in: TestClient, session_factory: S
     page = signed_in.get(HERE)
     assert page.status_code == 200
     assert "/admin/relay/pause" not in page.text
-    for action in ("limit", "pause", "resume", "test"):
+    for action in ("limits", "pause", "resume", "test", "try-now", "full-speed"):
         assert signed_in.post(f"{HERE}/{action}").status_code == 403
 
 

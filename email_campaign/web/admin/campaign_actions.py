@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from email_campaign import queue
 from email_campaign.audience.contacts import checked_address
-from email_campaign.campaigns import campaigns, launching
+from email_campaign.campaigns import campaigns, launching, limits
 from email_campaign.campaigns.launching import Recipient
 from email_campaign.delivery import holds
 from email_campaign.delivery.preview import preview_campaign, rehearse
@@ -168,12 +168,11 @@ def retry_copies(
     return move.answer(f"{copies} tried again now.{rest}", queue.DISPATCH)
 
 
-@router.post("/limit")
-def change_limit(request: Request, session: SessionDep, now: NowDep, form: FormDep, campaign_id: PathId) -> Response:
+@router.post("/limits")
+def change_limits(request: Request, session: SessionDep, now: NowDep, form: FormDep, campaign_id: PathId) -> Response:
     """How fast it may go; holds within a second, also while it is sending."""
     try:
-        most, seconds = read_whole(form, "limit_count", None), read_whole(form, "limit_seconds", 1)
-        campaigns.change_limit(session, campaign_id, most, seconds)
+        campaigns.change_limits(session, campaign_id, limits.parse(form["limits"]))
     except Invalid as error:
         session.rollback()
         context = launched_context(session, campaigns.get(session, campaign_id), now)
@@ -181,7 +180,7 @@ def change_limit(request: Request, session: SessionDep, now: NowDep, form: FormD
     holds.release(session, "limit", campaign_id)
     session.commit()
     queue.nudge(queue.DISPATCH)
-    return redirect(request, f"{HERE}/{campaign_id}", "The limit holds from now on.")
+    return redirect(request, f"{HERE}/{campaign_id}", "This holds from now on.")
 
 
 @router.post("/copy")

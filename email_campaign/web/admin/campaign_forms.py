@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from email_campaign.address import BadAddress, normalise
 from email_campaign.audience.lists import MailingList, live_lists, member_counts
-from email_campaign.campaigns import campaigns
+from email_campaign.campaigns import campaigns, limits
 from email_campaign.campaigns.campaigns import EDITABLE, Campaign, Draft, draft_of
 from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, UnknownPolicy
 from email_campaign.content.templates import Template, live_templates
@@ -20,7 +20,6 @@ from email_campaign.errors import Conflict, Invalid
 from email_campaign.settings import Settings
 from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.campaigns import HERE, draft_context
-from email_campaign.web.admin.fields import read_whole
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
@@ -150,14 +149,13 @@ def _values(draft: Draft) -> dict[str, Any]:
         "from_name": draft.from_name,
         "from_address": draft.from_address,
         "reply_to": draft.reply_to,
-        "limit_count": draft.limit_count,
-        "limit_seconds": draft.limit_seconds,
+        "limits": limits.spell(draft.limits),
         "unknown_policy": draft.unknown_policy.value,
     }
 
 
 def _read_draft(form: Form) -> Draft:
-    """Raises Invalid for numbers that are none; everything else is checked where drafts are written."""
+    """Raises Invalid for limits that are not understood; everything else is checked where drafts are written."""
     return Draft(
         name=form["name"],
         from_address=form["from_address"],
@@ -165,8 +163,7 @@ def _read_draft(form: Form) -> Draft:
         list_ids=_ids(form.all("list_ids")),
         from_name=form["from_name"],
         reply_to=form["reply_to"],
-        limit_count=read_whole(form, "limit_count", None),
-        limit_seconds=read_whole(form, "limit_seconds", 1),
+        limits=limits.parse(form["limits"]),
         unknown_policy=next((one for one in UnknownPolicy if one == form["unknown_policy"]), UnknownPolicy.HOLD),
     )
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from email_campaign.audience.lists import MailingList
-from email_campaign.campaigns import campaigns
+from email_campaign.campaigns import campaigns, limits
 from email_campaign.campaigns.campaigns import EDITABLE, Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingEvent, MailingState
 from email_campaign.content.versions import ContentVersion
@@ -165,8 +165,8 @@ def is_going(mailing: Mailing) -> bool:
 
 
 def limit_values(mailing: Mailing) -> dict[str, Any]:
-    """The limit as its form shows it."""
-    return {"limit_count": mailing.limit_count, "limit_seconds": mailing.limit_seconds}
+    """The limits as their form shows them."""
+    return {"limits": limits.spell(mailing.limits)}
 
 
 def list_names(session: Session, mailing: Mailing) -> list[MailingList]:

@@ -11,16 +11,16 @@ from starlette.responses import JSONResponse, Response
 
 from email_campaign import queue
 from email_campaign.accounts.users import Role
-from email_campaign.delivery import holds, relays
+from email_campaign.campaigns import limits
+from email_campaign.delivery import holds, relays, slowing
 from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.delivery.trial_call import TrialCall, call_relay
 from email_campaign.delivery.workers import Worker
 from email_campaign.errors import Invalid
-from email_campaign.reports.progress import clock_time
+from email_campaign.reports.progress import clock_time, slowed_words
 from email_campaign.reports.relay import traffic
 from email_campaign.settings import Settings
-from email_campaign.web.admin.fields import read_whole
 from email_campaign.web.api.relay import RELAY_ID
 from email_campaign.web.deps import AdminPageUser, NowDep, PageUser, SessionDep, SettingsDep
 from email_campaign.web.forms import FormDep
@@ -39,7 +39,7 @@ router = APIRouter(prefix="/relay")
 def show_relay(request: Request, session: SessionDep, settings: SettingsDep, user: PageUser, now: NowDep) -> Response:
     """The relay as it is now."""
     relay = relays.get(session, RELAY_ID)
-    values = {"limit_count": relay.limit_count, "limit_seconds": relay.limit_seconds}
+    values = {"limits": limits.spell(relay.limits)}
     context = _context(session, relay, settings, user.role, now)
     return render(request, TEMPLATE, values=values, errors={}, form_error="", **context)
 
@@ -60,14 +60,13 @@ def live_relay(session: SessionDep, now: NowDep) -> Response:
     )
 
 
-@router.post("/limit")
-def change_limit(
+@router.post("/limits")
+def change_limits(
     request: Request, session: SessionDep, settings: SettingsDep, _admin: AdminPageUser, form: FormDep, now: NowDep
 ) -> Response:
-    """Change the limit; every send process acts on it within a second."""
+    """Change the limits; every send process acts on it within a second."""
     try:
-        count = read_whole(form, "limit_count", None)
-        relays.change_limit(session, RELAY_ID, count, read_whole(form, "limit_seconds", 1), now)
+        relays.change_limits(session, RELAY_ID, limits.parse(form["limits"]), now)
     except Invalid as error:
         session.rollback()
         context = _context(session, relays.get(session, RELAY_ID), settings, Role.ADMIN, now)
@@ -75,7 +74,7 @@ def change_limit(
     holds.release(session, "limit")
     session.commit()
     queue.nudge(queue.DISPATCH)
-    return redirect(request, HERE, "The limit was saved; every send process keeps to it within a second.")
+    return redirect(request, HERE, "Saved; every send process keeps to it within a second.")
 
 
 @router.post("/pause")
@@ -97,6 +96,26 @@ def resume_relay(request: Request, session: SessionDep, _admin: AdminPageUser) -
     return redirect(request, HERE, "Mail is handed over again.")
 
 
+@router.post("/try-now")
+def try_relay_now(request: Request, session: SessionDep, _admin: AdminPageUser, now: NowDep) -> Response:
+    """Do not wait for the next try of a relay that cannot be reached."""
+    relays.try_now(session, RELAY_ID, now)
+    holds.release(session, "relay")
+    session.commit()
+    queue.nudge(queue.DISPATCH)
+    return redirect(request, HERE, "It is tried now, with one mail if one waits; the rest follows if it answers.")
+
+
+@router.post("/full-speed")
+def go_at_full_speed(request: Request, session: SessionDep, _admin: AdminPageUser) -> Response:
+    """Forget that the relay said that it is too much."""
+    slowing.forget(session, RELAY_ID)
+    holds.release(session, "limit")
+    session.commit()
+    queue.nudge(queue.DISPATCH)
+    return redirect(request, HERE, "Full speed again, within the limits. If the relay objects, it is slowed anew.")
+
+
 @router.post("/test")
 def try_relay(request: Request, session: SessionDep, settings: SettingsDep, _admin: AdminPageUser) -> Response:
     """Call the relay and show what was said; no mail is handed over."""
@@ -115,6 +134,9 @@ def _context(session: Session, relay: Relay, settings: Settings, role: Role, now
         "tone": tone,
         "headline": headline,
         "is_paused": relay.state is RelayState.PAUSED,
+        "is_away": bool(relay.failure_count) and relay.state is not RelayState.PAUSED,
+        "slowed": slowed_words(relay, now),
+        "limits_example": limits.EXAMPLE,
         "traffic": moving,
         "workers": session.scalars(select(Worker).where(Worker.ended_at.is_(None)).order_by(Worker.id)).all(),
         "where": _where(settings),
@@ -135,6 +157,8 @@ def _headline(relay: Relay, worker_count: int, now: datetime) -> tuple[str, str]
         return "rejected", f"The relay cannot be used: {said}.{again}"
     if not worker_count:
         return "rejected", "No send worker is running, so nothing goes out. Start one, and it goes on by itself."
+    if slowed := slowed_words(relay, now):
+        return "deferred", slowed.rstrip(".") + "."
     if relay.last_success_at is None:
         return "pending", "Ready. It has taken no mail from us yet; a test shows whether it would."
     return "accepted", "Ready. It took the last mail that we handed over."

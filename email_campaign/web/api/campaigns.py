@@ -16,6 +16,7 @@ from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.reports.progress import progress
 from email_campaign.reports.queries import counts_of
 from email_campaign.settings import Settings
+from email_campaign.web.api.limits import LimitSpec, LimitSpecs, read_limits
 from email_campaign.web.deps import ApiUser, NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
@@ -23,8 +24,6 @@ from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 
 RowId = Annotated[int, Field(ge=1, le=MAX_BIGINT)]
-LimitCount = Annotated[int | None, Field(description="Not more than so many mails …; null: as fast as the relay may.")]
-LimitSeconds = Annotated[int, Field(description="… in any so many seconds.")]
 
 
 class CampaignIn(BaseModel):
@@ -38,8 +37,7 @@ class CampaignIn(BaseModel):
     reply_to: Annotated[str, Field(examples=["hello@example.com"])] = ""
     template_id: RowId | None = None
     list_ids: Annotated[list[RowId], Field(max_length=100, description="Who is confirmed on any of these.")] = []
-    limit_count: LimitCount = None
-    limit_seconds: LimitSeconds = 1
+    limits: LimitSpecs = []
     unknown_policy: Annotated[
         UnknownPolicy, Field(description="A copy of which nobody knows whether it was taken: hold it, or send it again")
     ] = UnknownPolicy.HOLD
@@ -93,8 +91,7 @@ class CampaignOut(CampaignRow):
     reply_to: str
     template_id: int | None
     list_ids: list[int]
-    limit_count: int | None
-    limit_seconds: int
+    limits: list[LimitSpec]
     unknown_policy: UnknownPolicy
     updated_at: datetime
     failure: str | None = Field(description="Why a due launch was refused.")
@@ -186,6 +183,8 @@ def copy_campaign(session: SessionDep, user: ApiUser, now: NowDep, campaign_id: 
 
 def _given(wanted: CampaignIn, settings: Settings) -> dict[str, Any]:
     fields = wanted.model_dump(exclude_unset=isinstance(wanted, CampaignPatch))
+    if "limits" in fields:
+        fields["limits"] = read_limits(wanted.limits)
     if "from_address" in fields:
         fields["from_address"] = fields["from_address"].strip() or settings.mail_from
     return fields

@@ -17,7 +17,8 @@ from email_campaign.delivery.preview import preview_campaign, recipient_of, rehe
 from email_campaign.delivery.retry_by_hand import Retryable, retry
 from email_campaign.errors import Invalid
 from email_campaign.reports.queries import timeline_of
-from email_campaign.web.api.campaigns import CampaignOut, LimitCount, LimitSeconds, RowId
+from email_campaign.web.api.campaigns import CampaignOut, RowId
+from email_campaign.web.api.limits import LimitSpecs, read_limits
 from email_campaign.web.deps import ApiUser, FactoryDep, NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
@@ -49,13 +50,12 @@ class ScheduleIn(BaseModel):
     scheduled_at: Annotated[datetime, Field(description="With its zone.", examples=["2030-01-31T09:00:00+01:00"])]
 
 
-class LimitIn(BaseModel):
+class LimitsIn(BaseModel):
     """How fast the campaign may go."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit_count: LimitCount
-    limit_seconds: LimitSeconds = 1
+    limits: LimitSpecs
 
 
 class RetryIn(BaseModel):
@@ -192,10 +192,10 @@ def retry_copies(session: SessionDep, user: ApiUser, now: NowDep, campaign_id: P
     return RetriedOut(count=count)
 
 
-@router.patch("/limit")
-def change_campaign_limit(session: SessionDep, now: NowDep, campaign_id: PathId, wanted: LimitIn) -> CampaignOut:
+@router.patch("/limits")
+def change_campaign_limits(session: SessionDep, now: NowDep, campaign_id: PathId, wanted: LimitsIn) -> CampaignOut:
     """How fast it may go; holds within a second, also while it is sending."""
-    campaign = campaigns.change_limit(session, campaign_id, wanted.limit_count, wanted.limit_seconds)
+    campaign = campaigns.change_limits(session, campaign_id, read_limits(wanted.limits))
     holds.release(session, "limit", campaign_id)
     session.commit()
     queue.nudge(queue.DISPATCH)

@@ -1,4 +1,4 @@
-"""API: the relay that mail is handed to: how it is doing, its limit, pause and resume, and a check."""
+"""API: the relay that mail is handed to: how it is doing, its limits, pause and resume, and a check."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -8,12 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from email_campaign import queue
-from email_campaign.delivery import holds, relays
+from email_campaign.delivery import holds, relays, slowing
 from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.relays import RelayState
 from email_campaign.delivery.trial_call import call_relay
 from email_campaign.reports.relay import traffic
 from email_campaign.settings import Settings
+from email_campaign.web.api.limits import LimitSpec, LimitSpecs, read_limits
 from email_campaign.web.deps import AdminApiUser, NowDep, SessionDep, SettingsDep
 
 RELAY_ID = 1
@@ -23,14 +24,11 @@ router = APIRouter(prefix="/relay", tags=["relay"])
 
 
 class RelayPatch(BaseModel):
-    """The relay's limit; what is left out stays."""
+    """What people may change about the relay."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit_count: Annotated[
-        int | None, Field(description="Not more than so many mails …; null: no limit.", examples=[600])
-    ] = None
-    limit_seconds: Annotated[int, Field(description="… in any so many seconds.", examples=[60])] = 1
+    limits: LimitSpecs
 
 
 class PauseIn(BaseModel):
@@ -51,8 +49,12 @@ class RelayOut(BaseModel):
     username: Annotated[str, Field(description="Empty where nobody signs in.")]
     state: RelayState
     state_reason: str
-    limit_count: int | None
-    limit_seconds: int
+    limits: list[LimitSpec]
+    slowed_to_per_second: float | None = Field(
+        description="What it is slowed to for now, since it said that it is too much."
+    )
+    slowed_until: datetime | None = Field(description="When it is back at its rate, if the relay takes it.")
+    slowed_reason: Annotated[str, Field(examples=["421 4.7.0 too many messages"])]
     failure_count: int = Field(description="Failed connects in a row.")
     retry_at: datetime | None = Field(description="When it is tried again.")
     last_error: str
@@ -63,10 +65,10 @@ class RelayOut(BaseModel):
     rate_per_second: float = Field(description="Mails of all campaigns, as measured last.")
 
     @classmethod
-    def read(cls, session: Session, settings: Settings) -> Self:
+    def read(cls, session: Session, settings: Settings, at: datetime) -> Self:
         """The relay as it is now."""
         relay = relays.get(session, RELAY_ID)
-        now = traffic(session)
+        moving = traffic(session)
         fields: dict[str, Any] = {name: getattr(relay, name) for name in cls.model_fields if hasattr(relay, name)}
         return cls(
             **fields,
@@ -74,9 +76,10 @@ class RelayOut(BaseModel):
             port=settings.smtp_port,
             security=settings.smtp_security,
             username=settings.smtp_username,
-            worker_count=now.worker_count,
-            connection_count=now.connection_count,
-            rate_per_second=now.rate_per_second,
+            worker_count=moving.worker_count,
+            connection_count=moving.connection_count,
+            rate_per_second=moving.rate_per_second,
+            slowed_to_per_second=slowing.rate_now(relay, at),
         )
 
 
@@ -99,43 +102,63 @@ class TrialCallOut(BaseModel):
 
 
 @router.get("")
-def show_relay(session: SessionDep, settings: SettingsDep) -> RelayOut:
+def show_relay(session: SessionDep, settings: SettingsDep, now: NowDep) -> RelayOut:
     """Whether we can send, how fast, and what the relay said last."""
-    return RelayOut.read(session, settings)
+    return RelayOut.read(session, settings, now)
 
 
 @router.patch("")
 def change_relay(
     session: SessionDep, settings: SettingsDep, now: NowDep, _admin: AdminApiUser, wanted: RelayPatch
 ) -> RelayOut:
-    """Change the limit; every send process acts on it within a second."""
-    relay = relays.get(session, RELAY_ID)
-    given = wanted.model_dump(exclude_unset=True)
-    count, seconds = given.get("limit_count", relay.limit_count), given.get("limit_seconds", relay.limit_seconds)
-    relays.change_limit(session, RELAY_ID, count, seconds, now)
+    """Change the limits; every send process acts on it within a second."""
+    relays.change_limits(session, RELAY_ID, read_limits(wanted.limits), now)
     holds.release(session, "limit")
     session.commit()
     queue.nudge(queue.DISPATCH)
-    return RelayOut.read(session, settings)
+    return RelayOut.read(session, settings, now)
 
 
 @router.post("/pause")
-def pause_relay(session: SessionDep, settings: SettingsDep, admin: AdminApiUser, wanted: PauseIn) -> RelayOut:
+def pause_relay(
+    session: SessionDep, settings: SettingsDep, now: NowDep, admin: AdminApiUser, wanted: PauseIn
+) -> RelayOut:
     """Hand nothing more over. What was handed out to the send processes may still go."""
     why = "".join(character for character in wanted.reason if character.isprintable()).strip()
     relays.pause(session, RELAY_ID, f"by {admin.name}" + (f": {why}" if why else "."))
     session.commit()
-    return RelayOut.read(session, settings)
+    return RelayOut.read(session, settings, now)
 
 
 @router.post("/resume")
-def resume_relay(session: SessionDep, settings: SettingsDep, _admin: AdminApiUser) -> RelayOut:
+def resume_relay(session: SessionDep, settings: SettingsDep, now: NowDep, _admin: AdminApiUser) -> RelayOut:
     """Hand mail over again, and forget earlier failures."""
     relays.resume(session, RELAY_ID)
     holds.release(session, "relay")
     session.commit()
     queue.nudge(queue.DISPATCH)
-    return RelayOut.read(session, settings)
+    return RelayOut.read(session, settings, now)
+
+
+@router.post("/try-now")
+def try_relay_now(session: SessionDep, settings: SettingsDep, now: NowDep, _admin: AdminApiUser) -> RelayOut:
+    """Try a relay that cannot be reached at once, and not when the wait is over: one mail goes, and if that connects,
+    all. Without a mail that waits nothing happens until there is one."""
+    relays.try_now(session, RELAY_ID, now)
+    holds.release(session, "relay")
+    session.commit()
+    queue.nudge(queue.DISPATCH)
+    return RelayOut.read(session, settings, now)
+
+
+@router.post("/full-speed")
+def go_at_full_speed(session: SessionDep, settings: SettingsDep, now: NowDep, _admin: AdminApiUser) -> RelayOut:
+    """Forget that the relay said that it is too much. Its limits hold as before; if it says so again, it is slowed."""
+    slowing.forget(session, RELAY_ID)
+    holds.release(session, "limit")
+    session.commit()
+    queue.nudge(queue.DISPATCH)
+    return RelayOut.read(session, settings, now)
 
 
 @router.post("/test")
