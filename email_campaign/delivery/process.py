@@ -347,12 +347,12 @@ class SendProcess:
                 self._away_until = relay.retry_at  # somebody wants it tried sooner
             return read_limits(session, mailing_ids, utc_now())
 
-    async def _recall(self, limit: Limit) -> list[tuple[float, int]]:
-        return await asyncio.to_thread(self._read_spent, limit)
+    async def _recall(self, limit: Limit, is_lost: bool) -> list[tuple[float, int]]:
+        return await asyncio.to_thread(self._read_spent, limit, is_lost)
 
-    def _read_spent(self, limit: Limit) -> list[tuple[float, int]]:
+    def _read_spent(self, limit: Limit, is_lost: bool) -> list[tuple[float, int]]:
         with self._factory() as session:
-            return spent_in_window(session, limit)
+            return spent_in_window(session, limit, with_grants_in_hand=is_lost)
 
     def _worker_count(self) -> int:
         return self._live_workers

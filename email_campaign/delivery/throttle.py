@@ -62,8 +62,10 @@ def fastest_rate(limits: Sequence[RateLimit], within_seconds: float) -> float:
     return min(rates, default=math.inf)
 
 
-Recall = Callable[[Limit], Awaitable[Sequence[tuple[float, int]]]]
-"""What was granted in the window of a limit, as (seconds since 1970, count), oldest first; from a lasting memory."""
+Recall = Callable[[Limit, bool], Awaitable[Sequence[tuple[float, int]]]]
+"""What was granted in the window of a limit, as (seconds since 1970, count), oldest first; from a lasting memory. The
+second argument: the broker lost its memory within the window, so grants may be in hand of which nobody knows.
+"""
 
 
 class Throttle:
@@ -134,7 +136,7 @@ class Throttle:
         async with asyncio.timeout(ANSWER_SECONDS):
             granted, wait, now, self._epoch, *unknown = await self._script(keys=keys, args=arguments)
         for number in unknown:
-            self._look_up(limits[number - 2])
+            self._look_up(limits[number - 2], now / 1e6)
         if unknown:
             return None
         self._owed -= {limit.key for limit in limits}
@@ -143,16 +145,18 @@ class Throttle:
             self._share = _Share(time.monotonic())
         return Grant(granted, wait / 1e6, now / 1e6)
 
-    def _look_up(self, limit: Limit) -> None:
+    def _look_up(self, limit: Limit, now: float) -> None:
         if limit.key not in self._recalls:
-            task = asyncio.create_task(self._remember(limit, self._epoch))
+            state, _, since = self._epoch.partition(b":")
+            is_lost = state == b"lost" and now - float(since) / 1e6 <= limit.seconds
+            task = asyncio.create_task(self._remember(limit, self._epoch, is_lost=is_lost))
             self._recalls[limit.key] = task
             task.add_done_callback(lambda _: self._recalls.pop(limit.key, None))
 
-    async def _remember(self, limit: Limit, epoch: bytes) -> None:
+    async def _remember(self, limit: Limit, epoch: bytes, *, is_lost: bool) -> None:
         """Give the broker back what it does not know of a window; whoever comes second changes nothing."""
         try:
-            log = await self._recall(limit)
+            log = await self._recall(limit, is_lost)
             arguments: list[int | bytes] = [epoch, limit.seconds * 1_000_000]
             for at, count in log:
                 arguments += [round(at * 1_000_000), count]

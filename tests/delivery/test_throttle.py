@@ -18,7 +18,7 @@ from email_campaign.local.programs import Lifeline, running
 Log = list[tuple[float, int]]
 
 
-async def nothing_known(_: Limit) -> list[tuple[float, int]]:
+async def nothing_known(_limit: Limit, _is_lost: bool) -> list[tuple[float, int]]:
     return []
 
 
@@ -270,9 +270,11 @@ class Ledger:
         self.is_there = is_there
         self.log: Log = []
         self.asked_count = 0
+        self.told_of_loss = False
 
-    async def recall(self, _limit: Limit) -> Log:
+    async def recall(self, _limit: Limit, is_lost: bool) -> Log:
         self.asked_count += 1
+        self.told_of_loss = is_lost
         await asyncio.sleep(0)
         if not self.is_there:
             raise OSError("Postgres is away")
@@ -293,6 +295,7 @@ def test_a_flushed_broker_grants_no_second_hour(broker: str) -> None:
             return [first.granted, sum(grant.granted for grant in after)]
 
     assert asyncio.run(walk()) == [60, 40]
+    assert ledger.told_of_loss
 
 
 def test_what_cannot_be_looked_up_is_not_granted_until_it_can(broker: str) -> None:
@@ -307,6 +310,7 @@ def test_what_cannot_be_looked_up_is_not_granted_until_it_can(broker: str) -> No
 
     assert asyncio.run(walk()) == [0, 100], "and the short window was not charged for nothing"
     assert ledger.asked_count == 2
+    assert not ledger.told_of_loss, "a new window is no loss"
 
 
 def test_what_was_looked_up_before_another_loss_is_not_believed(broker: str) -> None:
@@ -314,7 +318,7 @@ def test_what_was_looked_up_before_another_loss_is_not_believed(broker: str) -> 
     log: Log = []
 
     async def walk() -> int:
-        async def recall(_: Limit) -> Log:
+        async def recall(_limit: Limit, _is_lost: bool) -> Log:
             seen = list(log)
             if not log:  # while the first look is under way: others grant 60, and the memory is lost once more
                 log.append((time.time(), 60))
@@ -341,11 +345,11 @@ def test_no_broker_and_a_long_window_is_slow_and_never_open() -> None:
     assert asyncio.run(walk()) == [], "who cannot know what went out today sends nothing until he does"
 
 
-def test_f22_several_windows_at_once_hold_and_are_used(redis_url: str) -> None:
+def test_f22_several_windows_at_once_hold_and_are_used(broker: str) -> None:
     limits = [fresh("a", 30), fresh("b", 100, 4), fresh("c", 3_000, 10), fresh("d", 90, 3)]
 
     async def walk() -> Log:
-        async with clients(redis_url, 4) as throttles:
+        async with clients(broker, 4) as throttles:
             return await spend_all(throttles, limits, 4, 12.0)
 
     log = asyncio.run(walk())
