@@ -12,7 +12,7 @@ def spent_in_window(session: Session, limit: Limit, *, with_grants_in_hand: bool
     piece of the window; last what is in hand now.
 
     In hand is what has no answer yet, and `with_grants_in_hand` a mail for each connection, as far as copies are
-    leased: rather too much than too little. A whole day of a large relay takes seconds to count, so it belongs into no loop.
+    leased: rather too much than too little. A whole day of a large relay takes seconds to count: not for an event loop.
     """
     subject, subject_id = limit.key.split(":")[:2]
     values = {"id": int(subject_id), "seconds": limit.seconds, "piece": limit.seconds / PIECES}
