@@ -1,18 +1,23 @@
 """The sandbox that templates of users are parsed, compiled and rendered in."""
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jinja2 import StrictUndefined, Undefined, UndefinedError
+from jinja2 import StrictUndefined, Undefined, UndefinedError, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
+from markupsafe import escape
 
 from email_campaign.content.filters import EACH, FILTERS, TEXT_FILTERS, each
 
 TESTS = ("defined", "undefined", "none", "number", "string", "true", "false", "even", "odd", "in")
 LOOP_FIELDS = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
+
+_SPECIAL = re.compile("[&<>\"']")
 
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -51,9 +56,20 @@ class Missing(StrictUndefined):
         return False
 
 
+class MailCode(CodeGenerator):
+    """Writes a value out through `escaped`: what Jinja makes of it, a Markup object, costs most of a short output."""
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        if frame.eval_ctx.autoescape:
+            self.write("environment.escaped(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+
 class MailEnvironment(SandboxedEnvironment):
     """Names, entries of JSON values and a few filters: no Python attribute is looked up, nothing is called."""
 
+    code_generator_class = MailCode
     intercepted_binops = frozenset(_ARITHMETIC)
 
     def __init__(self, *, is_html: bool) -> None:
@@ -61,6 +77,11 @@ class MailEnvironment(SandboxedEnvironment):
         self.globals.clear()
         self.filters = {**(FILTERS if is_html else TEXT_FILTERS), EACH: each}
         self.tests = {name: self.tests[name] for name in TESTS}
+
+    @staticmethod
+    def escaped(value: object) -> str:
+        """The value as it stands in HTML."""
+        return value if type(value) is str and not _SPECIAL.search(value) else escape(value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, LoopContext) and attribute in LOOP_FIELDS:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from jinja2 import Environment, Undefined, pass_environment
@@ -19,6 +20,9 @@ MAX_LOOP_WORK = 200_000
 
 EACH = "each of"
 """The filter that the compiler lays around the list of every loop. Its name has a blank, so nobody can write it."""
+
+_SHORT_CHARACTERS = 100
+"""The same short values stand in many links of a mail, and of the next one."""
 
 _DATE_FORMAT = re.compile(r"(?:[^%]|%[aAbBdHmMpyYj%]){1,100}")  # no widths: `%999999999d` fills the memory
 
@@ -129,7 +133,8 @@ def to_date(value: object, pattern: str = "%d.%m.%Y") -> str:
 
 
 def urlencode(value: object) -> str:
-    return quote(str(_text(value)), safe="")
+    text = str(value)
+    return _quoted(text) if len(text) <= _SHORT_CHARACTERS else quote(text, safe="")
 
 
 @pass_context
@@ -148,6 +153,11 @@ def each(context: Context, value: object, weight: int) -> Sequence[object]:
 def _text(value: object) -> str:
     """The value as text; markup stays markup, and a missing variable raises."""
     return value if isinstance(value, str) else str(value)
+
+
+@lru_cache(4096)
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _sequence(value: object) -> Sequence[object]:

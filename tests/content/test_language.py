@@ -22,6 +22,17 @@ def problems_of(source: str) -> list[str]:
     return [problem.message for problem in caught.value.problems]
 
 
+@pytest.mark.parametrize(("value", "expected"), [
+    ("<", "&lt;"), (">", "&gt;"), ("&", "&amp;"), ('"', "&#34;"), ("'", "&#39;"), ("a b", "a b"),
+    (1, "1"), (True, "True"),
+    (["<"], "[&#39;&lt;&#39;]"),
+])  # fmt: skip
+def test_each_special_character_is_escaped_also_where_it_stands_alone(value: object, expected: str) -> None:
+    content = compile_content("x", "{{ v }}|{{ v|e }}|{{ v|escape|escape }}", "{{ v }}")
+    rendered = content.render({"v": value})
+    assert (rendered.html, rendered.text) == (f"{expected}|{expected}|{expected}", str(value))
+
+
 def test_variables_are_filled_in_and_escaped_in_html_only() -> None:
     mail = compile_content("Hi {{ name }}", "<p>{{ name }}</p>", "Hi {{ name }}").render({"name": "<B> & Co"})
     assert mail == ("Hi <B> & Co", "<p>&lt;B&gt; &amp; Co</p>", "Hi <B> & Co")
