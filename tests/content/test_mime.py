@@ -1,4 +1,4 @@
-"""The bytes of a mail: what any parser reads is what was meant, and no input breaks out of its place (F25)."""
+"""The bytes of a mail: what any parser reads is what was meant, and no input breaks out of its place."""
 
 import email
 import re

@@ -1,9 +1,8 @@
-"""Hostile content ends in a clean message, after a second of processor time and within its memory (F26)."""
+"""Content is tried out in a process of its own, and what comes back is what a worker would say."""
 
 import contextlib
 import json
 import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,31 +50,6 @@ def test_the_largest_templates_cost_little_processor_time_whether_they_are_refus
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert spent < 3.0
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{% for a in range(10**9) %}{% endfor %}",
-        "{{ 'a' * 10**9 }}",
-        "{{ ''.__class__.__mro__ }}",
-        "{{ " + "(" * 500_000,
-    ],
-)
-def test_hostile_content_is_refused(source: str) -> None:
-    with pytest.raises(Invalid):
-        try_out("s", source, "")
-
-
-def test_the_child_stops_at_its_limits_and_says_which() -> None:
-    # What the grammar does not let through: the limits are tried on their own.
-    run = "from email_campaign.content import trial_child as t\nt._limit()\n"
-    loop = subprocess.run([sys.executable, "-c", run + "while True: pass"], cwd=ROOT, timeout=60)
-    assert loop.returncode == -signal.SIGPROF
-    power = subprocess.run([sys.executable, "-c", run + "9**(9**9)"], cwd=ROOT, timeout=60, capture_output=True)
-    assert power.returncode != 0
-    memory = subprocess.run([sys.executable, "-c", run + "'a' * 10**9"], cwd=ROOT, timeout=60, capture_output=True)
-    assert b"MemoryError" in memory.stderr
 
 
 def test_the_child_imports_neither_database_nor_network() -> None:

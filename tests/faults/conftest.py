@@ -12,16 +12,27 @@ import redis
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
-from email_campaign.local.programs import Lifeline
+from email_campaign.local.programs import Lifeline, Process
 from email_campaign.settings import Settings
 from tests.delivery.conftest import engine_room, make_engine, relay, script  # noqa: F401 – fixtures
+from tests.faults.tally import PROPERTY, Tally
 from tests.faults.waiting import wait_until
-from tests.invariants import check_carried, check_counts, check_settled
+from tests.invariants import TOLLS, check_carried, check_counts, check_settled
 from tests.service import Service, running_service
 from tests.tables import empty_tables
 from tests.tools.scripted_smtp import Script, ScriptedServer, running_smtp
 
 FINISH_SECONDS = 100.0
+
+
+@pytest.fixture(autouse=True)
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """The test's numbers for the table of `make faults`."""
+    TOLLS.clear()
+    relay: ScriptedServer | None = request.getfixturevalue("relay") if "relay" in request.fixturenames else None  # noqa: F811
+    counted = Tally()
+    yield counted
+    request.node.user_properties.append((PROPERTY, counted.numbers(relay.log if relay else None)))
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +69,10 @@ def service(
 
 
 @pytest.fixture
-def scene(service: Service, sink: ScriptedServer) -> Iterator["Scene"]:
+def scene(service: Service, sink: ScriptedServer, tally: Tally) -> Iterator["Scene"]:
     """The running service with its relay as usual; what was killed is there again for the next test."""
     sink.script.rules.clear()
-    yield Scene(service, sink)
+    yield Scene(service, sink, tally)
     sink.script.rules.clear()
     for name in ("send1", "send2"):
         if name not in service.processes:
@@ -74,6 +85,7 @@ class Scene:
 
     service: Service
     sink: ScriptedServer
+    tally: Tally
 
     def bodies(self, campaign_id: int) -> int:
         """How many bodies of this campaign were complete on the wire."""
@@ -98,13 +110,21 @@ class Scene:
 
     def kill(self, *names: str) -> None:
         """Kill these programs, without a chance to say anything."""
+        self.tally.made(len(names))
         for name in names:
             os.killpg(self.service.processes[name].pid, signal.SIGKILL)
         for name in names:
-            self.service.processes.pop(name).wait()
+            self.service.lifeline.release(self.end_of(name))
+
+    def end_of(self, name: str) -> Process:
+        """Wait until the program has ended."""
+        process = self.service.processes.pop(name)
+        process.wait(30)
+        return process
 
     def signal(self, name: str, which: signal.Signals) -> None:
         """Send a signal to a program and all its children."""
+        self.tally.made(which is not signal.SIGCONT)
         os.killpg(self.service.processes[name].pid, which)
 
     def finished(self, campaign_id: int) -> dict[str, int]:

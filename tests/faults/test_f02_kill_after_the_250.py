@@ -31,7 +31,7 @@ def test_f02_with_the_policy_resend_it_goes_out_exactly_once_more(scene: Scene) 
     once = set(scene.wire(campaign_id))
     scene.sink.script.rules.clear()
     scene.service.start("send1", "send2")
-    assert scene.finished(campaign_id) == {"accepted": 60}
+    assert scene.settled(campaign_id) == {"accepted": 60}
     for who, bodies in scene.wire(campaign_id).items():
         assert len(bodies) == (2 if who in once else 1)
         assert len({body.message_id for body in bodies}) == 1

@@ -22,7 +22,7 @@ def test_f24_a_rolling_restart_leaves_nothing_unknown(scene: Scene) -> None:
     scene.until_bodies(campaign_id, 60)
     for name in ("send1", "send2"):
         scene.signal(name, signal.SIGTERM)
-        assert scene.service.processes.pop(name).wait(30) == 0
+        assert scene.end_of(name).returncode == 0
         scene.service.start(name)
     assert scene.settled(campaign_id) == {"accepted": COUNT}
     assert _rate(scene, campaign_id) >= 0.8 * _rate(scene, undisturbed)

@@ -104,6 +104,19 @@ class WireLog:
                 opened.pop(event.connection, None)
         return list(opened.values())
 
+    def cut_bodies(self) -> list[Event]:
+        """Bodies that were begun and on which the client hung up before an answer: what a kill cost."""
+        opened: dict[int, Event] = {}
+        cut = []
+        for event in self.events():
+            if event.kind == "body-begun":
+                opened[event.connection] = event
+            elif event.kind in {"reply", "drop"}:
+                opened.pop(event.connection, None)
+            elif event.kind == "close" and event.connection in opened:
+                cut.append(opened.pop(event.connection))
+        return cut
+
     def most_in_a_window(self, seconds: float) -> int:
         """The most complete bodies in any window of this length."""
         times = sorted(event.at for event in self.bodies())
