@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -31,8 +32,8 @@ class Toll:
     unknown: int
 
 
-TOLLS: dict[int, Toll] = {}
-"""The last toll of every mailing that was checked: what the table of `make faults` is made from."""
+TOLLS: dict[tuple[Path, int], Toll] = {}
+"""The last toll of every mailing that was checked, by wire log and id: what the table of `make faults` is made from."""
 
 
 def rows_of(session: Session, mailing_id: int) -> Sequence[Any]:
@@ -85,7 +86,7 @@ def check_settled(
     rows = rows_of(session, mailing_id)
     bodies = _bodies(session, mailing_id, settings, wire)
     toll, troubles = _count(session, mailing_id, rows, bodies, asked_again or {})
-    TOLLS[mailing_id] = toll
+    TOLLS[wire.path, mailing_id] = toll
     assert not troubles, troubles  # I1, I2, I3
     check_counts(session, mailing_id)
     leased = session.scalar(

@@ -22,9 +22,10 @@ _HELD_BACK: dict[str, Any] = {
 
 
 def record_late(connection: psycopg.Connection, result: Result, worker_id: int) -> None:
-    """Write a result whose fence no longer holds: always an attempt marked late; an unknown row is resolved by it.
+    """Write a result whose fence no longer holds: always an attempt marked late, and it may resolve an unknown row.
 
-    So is one whose body was held back, if the only thing that happened since is that it was taken back: it is deferred.
+    A 250 always does: the recipient has the mail. A refusal, or a body that was held back (which is then deferred),
+    only if nothing happened since but that the copy was taken back: else the unknown body is another's, and stays so.
     A deferral opens a finished mailing again; in a cancelled one it becomes cancelled. Safe to repeat: an attempt that
     was committed before (and whose answer was cut) is found by its start, and nothing is written again.
     """
@@ -42,12 +43,15 @@ def record_late(connection: psycopg.Connection, result: Result, worker_id: int) 
         was = _only(connection.execute(_DELIVERY, row))
         if was is None or _only(connection.execute(_KNOWN, row)) is not None:
             return
+        resolves = was == DeliveryState.UNKNOWN and (
+            result.state == DeliveryState.ACCEPTED or _speaks_of_the_unknown_body(connection, result, row)
+        )
         if not result.logged:
-            if was != DeliveryState.UNKNOWN or _only(connection.execute(_TAKEN_BACK_ONCE, row)) is None:
+            if not resolves:
                 return
             result = replace(result, **_HELD_BACK, next_attempt_at=result.finished_at)
         state, next_attempt_at = was, None
-        if was == DeliveryState.UNKNOWN and result.state != DeliveryState.UNKNOWN:
+        if resolves:
             state, next_attempt_at = str(result.state), result.next_attempt_at
             if state == DeliveryState.DEFERRED and mailing_state == "cancelled":
                 state, next_attempt_at = str(DeliveryState.CANCELLED), None
@@ -73,6 +77,13 @@ def record_late(connection: psycopg.Connection, result: Result, worker_id: int) 
             },
         )
     log.info("late result for %d-%d: %s, the row is %s", claim.mailing_id, claim.position, result.state, state)
+
+
+def _speaks_of_the_unknown_body(connection: psycopg.Connection, result: Result, row: dict[str, Any]) -> bool:
+    # A verdict on the envelope (was pending) never does: the body that is unknown was begun by somebody else.
+    if result.was != DeliveryState.SENDING or result.state == DeliveryState.UNKNOWN:
+        return False
+    return _only(connection.execute(_TAKEN_BACK_ONCE, row)) is not None
 
 
 def _only(cursor: psycopg.Cursor[tuple[str]]) -> str | None:

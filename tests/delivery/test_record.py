@@ -5,17 +5,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from email_campaign.clock import utc_now
 from email_campaign.delivery import leases
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.record import Answer, Recorder
 from email_campaign.delivery.results import Claim, Result
+from email_campaign.delivery.unknown import Decision, Resolution, resolve
+from email_campaign.delivery.workers import Leased
 from tests.delivery.conftest import Engine
 from tests.tools.loop_thread import LoopThread, running_loop
 from tests.tools.proxy import Proxy, running_proxy
 
 ACCEPTED, SENDING = DeliveryState.ACCEPTED, DeliveryState.SENDING
+DEFERRED, PENDING, UNKNOWN = DeliveryState.DEFERRED, DeliveryState.PENDING, DeliveryState.UNKNOWN
+_CARRIER = text("SELECT slice_id FROM deliveries WHERE mailing_id = :m AND position = :p")
 
 
 class Office:
@@ -46,6 +51,24 @@ class Office:
             return await asyncio.gather(*put)
 
         return list(self._thread.wait_for(answered()))
+
+    def take_back(self, claim: Claim) -> None:
+        """As from a worker that is gone."""
+        lost = Leased(claim.slice_id, self.mailing_id, self.engine.process.worker_id, claim.token)
+        with self.engine.factory.begin() as session:
+            leases.take_back(session, lost, why="test")
+
+    def take_again(self, claim: Claim) -> Claim:
+        """The same copy in the hands of the next worker."""
+        self.engine.dispatch()
+        with self.engine.factory.begin() as session:
+            where = {"m": self.mailing_id, "p": claim.position}
+            slice_id = session.scalar(_CARRIER, where) or claim.slice_id
+            self.engine.process._hold(slice_id, 1)
+            lease = leases.take(session, slice_id, self.engine.process.worker_id, 8)
+        assert lease
+        self.claims += [copy.claim for copy in lease.copies]
+        return next(copy.claim for copy in lease.copies if copy.claim.position == claim.position)
 
     def results(self) -> list[Result]:
         """Three mails that were taken."""
@@ -114,3 +137,31 @@ def test_results_wait_in_memory_until_postgres_is_back(office: Office) -> None:
 
 async def _record(office: Office, result: Result) -> Answer:
     return await office.recorder.record(result)
+
+
+@pytest.mark.parametrize("step", ["envelope", "body"])
+def test_a_late_refusal_of_an_earlier_try_says_nothing_of_a_later_body(office: Office, step: str) -> None:
+    first, first_result = office.claims[0], replace(office.results()[0], state=DEFERRED, code=451)
+    if step == "envelope":
+        first_result = replace(first_result, was=PENDING, phase="rcpt")
+    else:
+        assert office.put(first) == ["go"]
+    office.take_back(first)
+    if step == "body":
+        with office.engine.factory.begin() as session:
+            resend = Decision(Resolution.RESEND, "test", until=utc_now())
+            assert resolve(session, office.mailing_id, [first.position], resend, utc_now()) == 1
+    second = office.take_again(first)
+    assert office.put(second) == ["go"]
+    office.take_back(second)  # its body may have gone out
+    assert office.put(replace(first_result, next_attempt_at=utc_now())) == ["go"]
+    assert office.engine.states(office.mailing_id)[UNKNOWN] == 1
+    assert [a["late"] for a in office.engine.attempts(office.mailing_id)][-1] is True
+
+
+def test_a_late_250_of_an_earlier_try_resolves_whatever_came_later(office: Office) -> None:
+    first, first_result = office.claims[0], office.results()[0]
+    assert office.put(first) == ["go"]
+    office.take_back(first)
+    assert office.put(first_result) == ["go"]
+    assert office.engine.states(office.mailing_id)[ACCEPTED] == 1

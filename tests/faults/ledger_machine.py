@@ -17,7 +17,7 @@ from email_campaign.campaigns import campaigns, launching
 from email_campaign.campaigns.mailings import UnknownPolicy
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
-from email_campaign.delivery import dispatch, enrol, leases, retry_by_hand, sweep, workers
+from email_campaign.delivery import dispatch, enrol, leases, retry_by_hand, sweep, unknown, workers
 from email_campaign.delivery.compose import derive_message_id
 from email_campaign.delivery.conclude import Trial, withdraw
 from email_campaign.delivery.deliveries import DeliveryState as S
@@ -32,7 +32,7 @@ from tests.tables import empty_tables
 from tests.tools.loop_thread import LoopThread
 from tests.tools.wire_log import WireLog, WireLogWriter
 
-AUDIENCE = 6
+AUDIENCE = 4
 DAY = timedelta(days=1)
 ROUNDS = 30
 
@@ -132,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if lease is not None:
             assert {copy.claim.position for copy in lease.copies} == expected
             now = utc_now()
-            self.held.append(Held(lease, worker_id, [Job(c.claim, now, c.was_unknown) for c in lease.copies]))
+            self.held.append(Held(lease, worker_id, [Job(c.claim, now) for c in lease.copies]))
 
     @precondition(lambda self: self.jobs("held", "going"))
     @rule(data=st.data())
@@ -223,7 +223,7 @@ class LedgerMachine(RuleBasedStateMachine):
         lost = workers.Leased(held.lease.slice_id, self.mailing_id, held.worker_id, held.lease.token)
         at = utc_now()
         with self.grounds.factory.begin() as session:
-            leases.take_back(session, lost, why="test", retry_at=at + DAY)
+            leases.take_back(session, lost, why="test")
         self.model.take_back(lost.slice_id, lost.token, at)
 
     # What people do
@@ -250,6 +250,20 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.grounds.factory.begin() as session:
             count = retry_by_hand.retry(session, self.mailing_id, which, actor="test", now=utc_now())
         assert count == self.model.retry(state)
+
+    @precondition(lambda self: any(copy.state is S.UNKNOWN for copy in self.model.copies.values()))
+    @rule(data=st.data(), state=st.sampled_from([S.ACCEPTED, S.REJECTED, S.UNKNOWN]))
+    def resolve(self, data: st.DataObject, state: S) -> None:
+        """Somebody says what became of it, or wants it sent again."""
+        if state is S.UNKNOWN and self.model.state == "cancelled":
+            return
+        found = sorted(position for position, copy in self.model.copies.items() if copy.state is S.UNKNOWN)
+        position, at = data.draw(st.sampled_from(found)), utc_now()
+        resolution = unknown.Resolution.RESEND if state is S.UNKNOWN else unknown.Resolution(state.value)
+        decision = unknown.Decision(resolution, "test", until=at)
+        with self.grounds.factory.begin() as session:
+            count = unknown.resolve(session, self.mailing_id, [position], decision, at)
+        assert count == self.model.resolve(position, state, at)
 
     @precondition(lambda self: len(self.barred) < AUDIENCE // 2)
     @rule(place=st.integers(0, AUDIENCE - 1))
@@ -335,7 +349,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.finish()
 
     def _work_off(self, lease: leases.Lease) -> None:
-        held = Held(lease, self.workers[0], [Job(c.claim, utc_now(), c.was_unknown) for c in lease.copies])
+        held = Held(lease, self.workers[0], [Job(c.claim, utc_now()) for c in lease.copies])
         self.held.append(held)
         for job in held.jobs:
             self._intend(job)
@@ -368,8 +382,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _result(self, job: Job, was: S, state: S, *, is_due: bool) -> Result:
         now = utc_now()
-        again = state is S.DEFERRED or (state is S.UNKNOWN and self.model.resends and not job.was_unknown)
-        due = (now - timedelta(seconds=1) if is_due else now + DAY) if again else None
+        due = (now - timedelta(seconds=1) if is_due else now + DAY) if state is S.DEFERRED else None
         said = {"phase": "body" if was is S.SENDING else "rcpt", "code": 250, "reply": "said", "relay_id": 1}
         return Result(job.claim, was, state, job.started_at, now, next_attempt_at=due, **said)  # type: ignore[arg-type]
 

@@ -38,9 +38,10 @@ class Copy:
     resent: int = 0
 
     @property
-    def was_unknown(self) -> bool:
-        """Whether an attempt ended without an answer."""
-        return any(t.verdict == S.UNKNOWN for t in self.tries)
+    def waits_for_resend(self) -> bool:
+        """Whether the policy *resend* has not had its one turn."""
+        unknown = sum(t.verdict == S.UNKNOWN and not t.late for t in self.tries)
+        return self.state is S.UNKNOWN and self.due == "never" and unknown <= 1
 
 
 @dataclass
@@ -60,7 +61,6 @@ class Job:
 
     claim: Claim
     started_at: datetime
-    was_unknown: bool
     stage: Stage = "held"
     result: Result | None = None
 
@@ -106,7 +106,6 @@ class Model:
         copy = self.copies[job.claim.position]
         if self._holds(job) and copy.state is result.was:
             copy.state, copy.due = result.state, _due(result)
-            copy.resent += copy.state is S.UNKNOWN and copy.due != "never"
             if result.logged:
                 self._log(copy, result, late=False)
         elif result.phase:
@@ -135,6 +134,21 @@ class Model:
         if count and self.state == "finished":
             self._reopen()
         return count
+
+    def resolve(self, position: int, state: S, at: datetime) -> bool:
+        """Whether somebody who knows, or wants it sent again (`UNKNOWN`), finds the copy still unknown."""
+        copy = self.copies[position]
+        if copy.state is not S.UNKNOWN or (state is S.UNKNOWN and copy.due == "now"):
+            return False
+        if state is S.UNKNOWN:
+            copy.due = "now"
+            copy.asked += 1
+            if self.state == "finished":
+                self._reopen()
+        else:
+            copy.state, copy.due = state, "never"
+        copy.tries.append(Try(state, late=False, is_sweep=False, started_at=at, finished_at=at))
+        return True
 
     # What the service does by itself
 
@@ -169,8 +183,6 @@ class Model:
         for position in lost.positions:
             copy = self.copies[position]
             if self._carries(slice_id, position) and copy.state is S.SENDING:
-                copy.due = "later" if self.resends and not copy.was_unknown else "never"
-                copy.resent += copy.due == "later"
                 copy.state = S.UNKNOWN
                 copy.tries.append(Try(S.UNKNOWN, late=False, is_sweep=True, started_at=at, finished_at=at))
         lost.worker_id, lost.token, lost.is_due = None, None, True
@@ -184,6 +196,11 @@ class Model:
                 self.take_back(slice_id, held.token, at)
         if self.state == "cancelled" and not self.is_settled:
             self._cancel_rows()
+        if self.resends and self.state in {"sending", "paused"}:
+            for copy in self.copies.values():
+                if copy.waits_for_resend:
+                    copy.due = "later"
+                    copy.resent += 1
         self.finish()
 
     def finish(self) -> bool:
@@ -193,6 +210,8 @@ class Model:
         if self.beyond or any(not each.is_closed for each in self.slices.values()):
             return False
         if any(copy.due != "never" for copy in self.copies.values()):
+            return False
+        if self.state == "sending" and self.resends and any(copy.waits_for_resend for copy in self.copies.values()):
             return False
         self.is_settled = True
         self.state = "finished" if self.state == "sending" else self.state

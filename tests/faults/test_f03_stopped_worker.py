@@ -16,6 +16,7 @@ from email_campaign.delivery.record import Answer
 from email_campaign.delivery.results import Claim
 from tests.delivery.conftest import Engine
 from tests.faults.conftest import Scene
+from tests.faults.tally import Tally
 from tests.faults.waiting import wait_until
 from tests.tools.scripted_smtp import Rule, Script
 
@@ -72,7 +73,7 @@ def _count(scene: Scene, name: str, query: str) -> int:
 
 
 def test_f03_a_reply_that_came_while_the_process_was_stopped_beats_the_timeout(
-    make_engine: Callable[..., Engine], script: Script
+    make_engine: Callable[..., Engine], script: Script, tally: Tally
 ) -> None:
     engine = make_engine(smtp_final_dot_timeout_seconds=0.6)
     script.rules.append(Rule("dot", delay_seconds=0.3))
@@ -81,12 +82,15 @@ def test_f03_a_reply_that_came_while_the_process_was_stopped_beats_the_timeout(
     sending = threading.Thread(target=engine.send, args=[engine.dispatch()])
     sending.start()
     engine.relay.log.wait_for("body-complete", 1)
+    tally.made()
     engine.process._loop.call_soon_threadsafe(time.sleep, 1.0)  # the loop stands still, as under SIGSTOP
     sending.join()
     assert engine.run(mailing_id) == {DeliveryState.ACCEPTED: 1}
 
 
-def test_f03_a_body_that_was_held_back_after_its_intent_is_not_left_unknown(make_engine: Callable[..., Engine]) -> None:
+def test_f03_a_body_that_was_held_back_after_its_intent_is_not_left_unknown(
+    make_engine: Callable[..., Engine], tally: Tally
+) -> None:
     engine = make_engine()
     mailing_id = engine.launch(1)
     engine.enrol(mailing_id)
@@ -107,6 +111,7 @@ def test_f03_a_body_that_was_held_back_after_its_intent_is_not_left_unknown(make
     sending = threading.Thread(target=engine.send, args=[engine.dispatch()])
     sending.start()
     assert stopped.wait(10)
+    tally.made()
     with engine.factory.begin() as session:
         workers.sign_off(session, engine.process.worker_id)
     engine.sweep()

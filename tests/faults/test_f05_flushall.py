@@ -18,6 +18,7 @@ def test_f05_a_campaign_outlives_a_flushed_broker(scene: Scene) -> None:
         for part in (40, 160):
             scene.until_bodies(campaign_id, part)
             broker.flushall()
+            scene.tally.made()
             flushed_at = time.monotonic()
     assert scene.settled(campaign_id) == {"accepted": 400}
     assert time.monotonic() - flushed_at < 30

@@ -34,3 +34,4 @@ def test_f07_a_message_lost_on_its_way_is_dispatched_again(scene: Scene, proxy: 
     scene.service.post(f"/campaigns/{campaign_id}/launch")
     assert scene.settled(campaign_id) == {"accepted": 300}
     wait_until(lambda: proxy.cut_count == CUTS)
+    scene.tally.made(proxy.cut_count)

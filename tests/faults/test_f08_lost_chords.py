@@ -18,4 +18,5 @@ def test_f08_windows_go_on_and_the_campaign_finishes_without_any_chord(scene: Sc
             if keys := [*broker.scan_iter("celery-taskset-meta-*"), *broker.scan_iter("chord*")]:
                 lost += broker.delete(*keys)
     assert lost > 0
+    scene.tally.made(lost)
     assert scene.settled(campaign_id) == {"accepted": 900}

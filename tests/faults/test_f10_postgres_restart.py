@@ -22,6 +22,7 @@ from email_campaign.local.migrate import migrate
 from email_campaign.local.programs import Lifeline, Process, wait_until_ready
 from email_campaign.settings import Settings
 from tests.delivery.conftest import Engine
+from tests.faults.tally import Tally
 from tests.faults.waiting import wait_until
 from tests.invariants import check_counts, check_settled
 from tests.tools.scripted_smtp import Rule, Script, ScriptedServer
@@ -79,7 +80,7 @@ def engine(cluster: Cluster, settings: Settings, relay: ScriptedServer) -> Itera
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_f10_nothing_is_lost_or_falsely_accepted_when_postgres_restarts(
-    cluster: Cluster, engine: Engine, script: Script, how: signal.Signals
+    cluster: Cluster, engine: Engine, script: Script, tally: Tally, how: signal.Signals
 ) -> None:
     script.rules.append(Rule("dot", delay_seconds=0.2))
     mailing_id = engine.launch(COUNT)
@@ -89,6 +90,7 @@ def test_f10_nothing_is_lost_or_falsely_accepted_when_postgres_restarts(
     for part in (60, 180):
         engine.relay.log.wait_for("body-complete", part)
         cluster.stop(how)
+        tally.made()
         time.sleep(0.5)  # the relay answers into the outage
         cluster.start()
     driving.join()

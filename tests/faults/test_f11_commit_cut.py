@@ -9,6 +9,7 @@ from email_campaign.campaigns import campaigns
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.settings import Settings
 from tests.delivery.conftest import Engine
+from tests.faults.tally import Tally
 from tests.faults.waiting import target_of, through, wait_until
 from tests.tools.proxy import Proxy, running_proxy
 from tests.tools.scripted_smtp import Rule, Script
@@ -33,7 +34,7 @@ def engine(make_engine: Callable[..., Engine], settings: Settings, proxy: Proxy)
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("before", ["body-begun", "body-complete"])
 def test_f11_a_commit_that_is_cut_again_and_again_doubles_and_loses_nobody(
-    engine: Engine, proxy: Proxy, script: Script, direction: str, before: str
+    engine: Engine, proxy: Proxy, script: Script, tally: Tally, direction: str, before: str
 ) -> None:
     script.rules.append(Rule("dot", delay_seconds=0.05))
     mailing_id = engine.launch(40)
@@ -45,13 +46,14 @@ def test_f11_a_commit_that_is_cut_again_and_again_doubles_and_loses_nobody(
         proxy.cut_when(COMMIT, direction="up" if direction == "up" else "down")
         wait_until(lambda cut=cut: proxy.cut_count >= cut)  # type: ignore[misc]
     sending.join()
+    tally.made(proxy.cut_count)
     assert engine.run(mailing_id) == {ACCEPTED: 40}
     assert len(engine.relay.log.bodies()) == 40
     assert [(a["number"], a["late"]) for a in engine.attempts(mailing_id)] == [(1, False)] * 40
 
 
 def test_f11_an_intent_whose_answer_was_cut_before_a_pause_leaves_no_row_in_flight(
-    engine: Engine, proxy: Proxy
+    engine: Engine, proxy: Proxy, tally: Tally
 ) -> None:
     mailing_id = engine.launch(1)
     engine.enrol(mailing_id)
@@ -60,6 +62,7 @@ def test_f11_an_intent_whose_answer_was_cut_before_a_pause_leaves_no_row_in_flig
     sending.start()
     wait_until(lambda: proxy.cut_count == 1)
     proxy.refuse()
+    tally.made(proxy.cut_count)
     with engine.factory.begin() as session:
         campaigns.pause(session, mailing_id, actor="test")
     proxy.accept()

@@ -14,6 +14,7 @@ from email_campaign.campaigns.mailings import MailingState
 from email_campaign.delivery import leases
 from email_campaign.delivery.deliveries import DeliveryState
 from tests.delivery.conftest import Engine
+from tests.faults.tally import Tally
 from tests.faults.waiting import scalar, wait_until
 from tests.tools.scripted_smtp import Rule, Script
 
@@ -51,7 +52,7 @@ class Load:
 
 @pytest.mark.parametrize("count", [150, pytest.param(1500, marks=pytest.mark.faults)])
 def test_f21_no_body_begins_after_a_pause_that_was_not_intended_before(
-    make_engine: Callable[..., Engine], script: Script, count: int
+    make_engine: Callable[..., Engine], script: Script, tally: Tally, count: int
 ) -> None:
     engines = [make_engine(), make_engine()]
     first = engines[0]
@@ -65,6 +66,7 @@ def test_f21_no_body_begins_after_a_pause_that_was_not_intended_before(
             with first.factory.begin() as session:
                 campaigns.pause(session, mailing_id, actor="test")
             returned_at = time.time()
+            tally.made()
             with first.factory() as session:
                 intended = set(session.scalars(IN_FLIGHT, {"m": mailing_id}))
             time.sleep(0.3)  # what might slip through is given its time
@@ -84,7 +86,7 @@ def test_f21_no_body_begins_after_a_pause_that_was_not_intended_before(
     assert states[ACCEPTED] == len(first.relay.log.bodies())
 
 
-def test_f21_a_pause_waits_for_the_intent_that_is_being_committed(engine_room: Engine) -> None:
+def test_f21_a_pause_waits_for_the_intent_that_is_being_committed(engine_room: Engine, tally: Tally) -> None:
     mailing_id = engine_room.launch(1)
     engine_room.enrol(mailing_id)
     slices = engine_room.dispatch()
@@ -100,6 +102,7 @@ def test_f21_a_pause_waits_for_the_intent_that_is_being_committed(engine_room: E
         wait_until(lambda: scalar(engine_room.factory, RECORDER_WAITS), 5)
         pausing = threading.Thread(target=pause)
         pausing.start()
+        tally.made()
         pausing.join(0.5)
         assert pausing.is_alive()
         assert engine_room.relay.log.events("body-begun") == []
@@ -108,7 +111,9 @@ def test_f21_a_pause_waits_for_the_intent_that_is_being_committed(engine_room: E
     assert engine_room.states(mailing_id) == {ACCEPTED: 1}
 
 
-def test_f21_a_copy_that_comes_back_while_its_campaign_is_cancelled_is_cancelled_too(engine_room: Engine) -> None:
+def test_f21_a_copy_that_comes_back_while_its_campaign_is_cancelled_is_cancelled_too(
+    engine_room: Engine, tally: Tally
+) -> None:
     mailing_id = engine_room.launch(1)
     engine_room.enrol(mailing_id)
     (slice_id,) = engine_room.dispatch()
@@ -137,6 +142,7 @@ def test_f21_a_copy_that_comes_back_while_its_campaign_is_cancelled_is_cancelled
     finally:
         event.remove(bind, "before_cursor_execute", withdraw)
     assert came_back
+    tally.made()
     engine_room.sweep()
     assert engine_room.run(mailing_id) == {CANCELLED: 1}
     assert engine_room.campaign(mailing_id).mailing.state is MailingState.CANCELLED

@@ -1,5 +1,5 @@
-"""F25: the bytes of a whole mail, for any words that anybody may have typed: lines that the wire can carry, headers that
-stay what they are, and nothing that breaks out of its place.
+"""F25: the bytes of a whole mail, for any words that anybody may have typed: lines that the wire can carry, headers
+that stay what they are, and nothing that breaks out of its place.
 
 What the parts read as is tested in tests/content/test_mime.py. Nothing is signed with DKIM: the relay does that.
 """

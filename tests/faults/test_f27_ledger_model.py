@@ -22,7 +22,7 @@ def grounds(session_factory: SessionFactory, settings: Settings, tmp_path: Path)
     ours = settings.model_copy(
         update={
             "enrol_first_page": 2,
-            "enrol_page": 3,
+            "enrol_page": 2,
             "retry_delays_seconds": (86_400.0,),
             "worker_dead_looks": 1_000_000,
             "window_deadline_seconds": 3_600.0,
@@ -36,11 +36,11 @@ def grounds(session_factory: SessionFactory, settings: Settings, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(6, 30), pytest.param(60, 50, marks=[pytest.mark.faults, pytest.mark.timeout(600)])],
+    [(5, 30), pytest.param(40, 40, marks=[pytest.mark.faults, pytest.mark.timeout(600)])],
 )
 def test_f27_the_ledger_equals_its_model_in_any_order_of_events(grounds: Grounds, examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        lambda: LedgerMachine(grounds),
+        lambda: LedgerMachine(grounds),  # type: ignore[arg-type]  # hypothesis calls whatever it is given
         settings=how(
             max_examples=examples,
             stateful_step_count=steps,

@@ -30,7 +30,7 @@ class Repeater:
         self._client.close()
 
     def _watch(self) -> None:
-        with self._client.monitor() as monitor:
+        with self._client.monitor() as monitor:  # type: ignore[no-untyped-call]
             self._watching.set()
             for seen in monitor.listen():
                 if self._stopped.is_set():
