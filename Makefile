@@ -11,7 +11,8 @@ help:
 	@echo 'make run      the whole service, with its own Postgres and Valkey; Ctrl-C stops it'
 	@echo 'make test     every test but the long ones'
 	@echo 'make check    format, lint, types, floors'
-	@echo 'make faults   the long fault tests'
+	@echo 'make faults   every fault test, the long ones too, with a table of what was lost, doubled and unknown;'
+	@echo '              MUTATE=1 takes out one guard after the other instead, and sees its test fail'
 	@echo 'make browser  the browser tests alone'
 	@echo 'make bench    the benchmarks'
 	@echo 'make fresh    clones into strange places and runs there'
@@ -29,7 +30,7 @@ test: .venv/.for-work
 	$(PY) -m pytest -m 'not faults'
 
 faults: .venv/.for-work
-	$(PY) -m pytest -m faults
+	$(if $(MUTATE),$(PY) -m tests.faults.mutate,$(PY) -m pytest tests/faults -p tests.faults.table)
 
 browser: .venv/.for-work
 	$(PY) -m pytest -m browser

@@ -1,7 +1,7 @@
-"""`make faults MUTATE=1`: takes one guard out at a time, in a scratch copy, and sees the test that is there for it fail.
+"""`make faults MUTATE=1`: takes one guard out at a time, in a scratch copy, and sees its test go red.
 
-A mutation whose old text does not stand exactly once in its file is an error: the code has moved, and so must it. A test
-that stays green, or that fails for another reason than the mutation names, fails the run.
+A mutation whose old text does not stand exactly once in its file is an error: the code has moved, and so must it. A
+test that stays green, or that goes red for another reason than the mutation names, fails the run.
 """
 
 import argparse

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from email_campaign.delivery import workers
+from email_campaign.clock import utc_now
+from email_campaign.delivery import leases, workers
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.record import Answer
 from email_campaign.delivery.results import Claim
@@ -125,3 +126,25 @@ def test_f03_a_body_that_was_held_back_after_its_intent_is_not_left_unknown(
     assert engine.run(mailing_id) == {DeliveryState.ACCEPTED: 1}
     log = [(a["phase"], a["verdict"], a["late"]) for a in engine.attempts(mailing_id)]
     assert log == [("sweep", "unknown", False), ("data", "deferred", True), ("body", "accepted", False)]
+
+
+def test_f03_an_intent_under_a_token_that_was_taken_back_is_refused(engine_room: Engine, tally: Tally) -> None:
+    mailing_id = engine_room.launch(1)
+    engine_room.enrol(mailing_id)
+    (slice_id,) = engine_room.dispatch()
+    with engine_room.factory.begin() as session:
+        stopped = workers.register(session, host="stopped", pid=1, now=utc_now())
+        lease = leases.take(session, slice_id, stopped, token=1)
+        workers.sign_off(session, stopped)
+    tally.made()
+    assert lease
+    engine_room.sweep()  # takes it back: the row is pending as before, the token is not
+    assert _answer(engine_room, lease.copies[0].claim) == "not now"
+    assert engine_room.run(mailing_id) == {DeliveryState.ACCEPTED: 1}
+
+
+def _answer(engine: Engine, claim: Claim) -> Answer:
+    async def answered() -> Answer:
+        return await engine.process.recorder.intend(claim)
+
+    return asyncio.run_coroutine_threadsafe(answered(), engine.process._loop).result(20)

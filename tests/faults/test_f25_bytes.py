@@ -1,7 +1,7 @@
 """F25: the bytes of a whole mail, for any words that anybody may have typed: lines that the wire can carry, headers
 that stay what they are, and nothing that breaks out of its place.
 
-What the parts read as is tested in tests/content/test_mime.py. Nothing is signed with DKIM: the relay does that.
+What the parts read as is tested in tests/content/test_mime.py, and the signature by itself in test_dkim.py.
 """
 
 import email
@@ -11,17 +11,21 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import Any
 
+import dkim
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from email_campaign.content.dkim import Signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.mime import BadHeader
-from email_campaign.delivery.compose import Keys, Letterhead, compose, read_unsubscribe_token
+from email_campaign.delivery.compose import Keys, Letterhead, Press, read_unsubscribe_token
 
 KEYS = Keys(b"m" * 32, b"u" * 32, b"a" * 32)
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BULK = ["List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "Feedback-ID", "Precedence"]
-USUAL = ["Date", "Message-ID", "From", "To", "Subject", "MIME-Version", "Content-Type"]
+SIGNER = Signer("example.com", "mail", generate_private_key(public_exponent=65537, key_size=1024))
+USUAL = ["DKIM-Signature", "Date", "Message-ID", "From", "To", "Subject", "MIME-Version", "Content-Type"]
 CONTENT = compile_content(
     "{{ subject|default('') }}", '<p>{{ body }}</p><a href="{{ unsubscribe_url }}">Bye</a>', "{{ body }}\n"
 )
@@ -59,9 +63,10 @@ def mails(draw: st.DrawFn) -> tuple[Letterhead, dict[str, Any], bytes]:
         list_name=draw(WORDS),
         public_url="https://mail.example/" + "p" * draw(st.integers(0, 200)),
         content=CONTENT,
+        signer=SIGNER,
     )
     recipient = {"name": draw(WORDS), "address": draw(ADDRESS), "subject": draw(WORDS), "body": draw(WORDS)}
-    message = compose(letterhead, KEYS, draw(st.integers(1, 2**40)), recipient, NOW)
+    message = Press(letterhead, KEYS).compose(draw(st.integers(1, 2**40)), recipient, NOW)
     return letterhead, recipient, message.data
 
 
@@ -112,11 +117,21 @@ def test_f25_sender_and_recipient_are_who_they_are_for_any_name(mail: tuple[Lett
     assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
 
 
+@settings(max_examples=60)
+@given(mails())
+def test_f25_the_signature_verifies_for_any_words(mail: tuple[Letterhead, Any, bytes]) -> None:
+    def look_up(name: bytes, **_: object) -> bytes:
+        assert name.decode().rstrip(".") == SIGNER.record_name
+        return SIGNER.record.encode()
+
+    assert dkim.verify(mail[2], dnsfunc=look_up)
+
+
 @given(WORDS.filter(lambda words: not re.fullmatch(r"[\x21-\x7e]*", words)))
 def test_f25_an_address_with_anything_in_it_is_refused(words: str) -> None:
     letterhead = Letterhead(1, "campaign", "", "", "news@example.com", "", (1,), "", "https://mail.example", CONTENT)
     try:
-        compose(letterhead, KEYS, 1, {"address": f"{words}@example.com", "body": ""}, NOW)
+        Press(letterhead, KEYS).compose(1, {"address": f"{words}@example.com", "body": ""}, NOW)
     except BadHeader:
         return
     raise AssertionError(words)
