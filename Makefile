@@ -9,6 +9,7 @@ CLI = $(PY) -m email_campaign.local.cli
 
 help:
 	@echo 'make run      the whole service, with its own Postgres and Valkey; Ctrl-C stops it'
+	@echo '             DEMO=crash kills a worker and the broker in mid-send and reckons up'
 	@echo 'make test     every test but the long ones'
 	@echo 'make check    format, lint, types, floors'
 	@echo 'make faults   every fault test, the long ones too, with a table of what was lost, doubled and unknown;'

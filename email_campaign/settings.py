@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidatorFunctionWrapHandler, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     data_dir: Path | None = Field(None, description="where embedded data live; chosen by `run` when unset")
     postgres_bin_dir: Path | None = Field(None, description="look for postgres and initdb here first")
     send_processes: int = Field(0, description="0: one per core")
-    demo: bool = Field(True, description="whether the first `run` plays the demo")
+    demo: bool | Literal["crash"] = Field(
+        True, description="whether the first `run` plays the demo; `crash`: kill parts of it in mid-send, at any run"
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -98,6 +100,15 @@ class Settings(BaseSettings):
             msg = "must look like postgresql://user:password@host:5432/name"
             raise ValueError(msg)
         return f"postgresql+psycopg://{rest}"
+
+    @field_validator("demo", mode="wrap")
+    @classmethod
+    def _name_the_choices(cls, value: object, read: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return read(value)
+        except ValidationError:
+            msg = "must be true, false or crash"
+            raise ValueError(msg) from None
 
     @field_validator("public_url")
     @classmethod

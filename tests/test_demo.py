@@ -12,8 +12,11 @@ from sqlalchemy import Engine, select
 from email_campaign.accounts.tokens import ApiToken
 from email_campaign.local import plan, ports
 from email_campaign.local.demo import beside
+from email_campaign.local.demo.beside import Beside
 from email_campaign.local.demo.client import DemoFailed
-from email_campaign.local.demo.play import Stage, play
+from email_campaign.local.demo.crash import Grip, crash
+from email_campaign.local.demo.play import play
+from email_campaign.local.demo.steps import Stage
 from email_campaign.local.demo.telling import Teller
 from email_campaign.local.programs import Lifeline
 from email_campaign.local.terminal import Terminal
@@ -78,10 +81,35 @@ def test_it_refuses_a_relay_that_is_not_our_inbox(service: Service, stage: Stage
     assert len(service.get("/lists")["items"]) == before
 
 
+def grip(service: Service, pids: dict[str, int], **update: int) -> Grip:
+    return Grip(service.factory, service.settings.model_copy(update=update), lambda: pids)
+
+
+def refusal(stage: Stage, grip: Grip) -> str:
+    with pytest.raises(DemoFailed) as refused:
+        crash(stage, Teller(Terminal(io.StringIO())), grip)
+    return str(refused.value)
+
+
+def test_the_crash_demo_refuses_before_it_changes_anything(service: Service, stage: Stage) -> None:
+    before = len(service.get("/lists")["items"])
+    ours = {"send1": 1, "valkey": 2}
+    assert "the relay is 127.0.0.1" in refusal(replace(stage, smtp="127.0.0.1:1"), grip(service, ours))
+    assert "REDIS_URL names one that is not ours" in refusal(stage, grip(service, {"send1": 1}))
+    assert "No send worker runs here" in refusal(stage, grip(service, {"valkey": 1}))
+    few = refusal(stage, grip(service, ours, inbox_keep=100))
+    assert "set INBOX_KEEP to 5000 and INBOX_MAX_BYTES to 100000000 at least" in few
+    sending = service.launch(20, limit_count=1, limit_seconds=3600)
+    service.wait(f"/campaigns/{sending}", lambda campaign: campaign["state"] == "sending")
+    assert "is being sent, and killing a worker would leave copies of it unknown" in refusal(stage, grip(service, ours))
+    service.post(f"/campaigns/{sending}/cancel")
+    assert len(service.get("/lists")["items"]) == before + 1  # the one of the launched campaign
+
+
 def test_its_token_is_good_for_nothing_afterwards(service: Service) -> None:
     elsewhere = plan.addresses(service.settings) | {"smtp": "127.0.0.1:1"}
     with pytest.raises(DemoFailed):
-        beside.play_on(elsewhere, service.settings, Terminal(io.StringIO()))
+        beside.play_on(Beside(service.settings, Terminal(io.StringIO())), elsewhere, dict)
     with service.factory() as session:
         tokens = session.scalars(select(ApiToken).where(ApiToken.name == beside.TOKEN_NAME)).all()
     assert tokens

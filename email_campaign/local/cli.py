@@ -4,8 +4,10 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
@@ -20,6 +22,7 @@ from email_campaign.errors import DomainError, Invalid, NotFound
 from email_campaign.local import places, runfile, status
 from email_campaign.local.administrator import create_administrator, generate_password
 from email_campaign.local.demo import beside
+from email_campaign.local.demo.beside import Beside
 from email_campaign.local.demo.client import DemoFailed
 from email_campaign.local.migrate import migrate
 from email_campaign.local.ports import PortsUnavailable
@@ -71,14 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     dkim = add("dkim-key", _dkim_key, "make a key that signs a domain's mail, and say what to publish in its DNS")
     dkim.add_argument("domain", help="the domain of the senders, such as example.com")
     dkim.add_argument("--selector", default="campaign", help="the key's name in the DNS (default: campaign)")
-    add("demo", _demo, "play the demo again on the running service: 1,000 letters to our inbox")
+    demo = add("demo", _demo, "play the demo again on the running service: 1,000 letters to our inbox")
+    demo.add_argument("--crash", action="store_true", help="kill a worker and the broker in mid-send, and reckon up")
     add("reset", _reset, "delete the data of the embedded services, after asking")
     return parser
 
 
 def _run(_: argparse.Namespace, settings: Settings) -> int:
-    run(settings)
-    return 0
+    return run(settings)
 
 
 def _status(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -122,12 +125,22 @@ def _dkim_key(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _demo(_: argparse.Namespace, settings: Settings) -> int:
-    running = runfile.find(places.data_dir(settings))
+def _demo(arguments: argparse.Namespace, settings: Settings) -> int:
+    data_dir = places.data_dir(settings)
+    running = runfile.find(data_dir)
     if not running:
         raise DemoFailed("The demo plays on a running service; start it with `make run` first.")
-    beside.play_on(running.addresses, _with_database(settings), Terminal(sys.stdout))
+    update: dict[str, object] = {"demo": "crash" if arguments.crash else True}
+    if not settings.secret_key.get_secret_value():
+        update["secret_key"] = SecretStr(places.kept_secret(data_dir / "secret-key"))
+    demo = Beside(_with_database(settings).model_copy(update=update), Terminal(sys.stdout))
+    beside.play_on(demo, running.addresses, lambda: _pids(data_dir))
     return 0
+
+
+def _pids(data_dir: Path) -> Mapping[str, int]:
+    running = runfile.find(data_dir)
+    return running.pids if running else {}
 
 
 def _reset(_: argparse.Namespace, settings: Settings) -> int:

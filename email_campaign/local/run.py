@@ -14,6 +14,7 @@ from email_campaign.local import places, plan, reachable, runfile
 from email_campaign.local.administrator import NewAdministrator, ensure_administrator
 from email_campaign.local.children import children
 from email_campaign.local.demo import beside
+from email_campaign.local.demo.beside import Beside
 from email_campaign.local.migrate import migrate
 from email_campaign.local.plan import Plan
 from email_campaign.local.programs import Lifeline
@@ -22,8 +23,8 @@ from email_campaign.local.terminal import Terminal
 from email_campaign.settings import Settings
 
 
-def run(settings: Settings) -> None:
-    """Run the service until a signal ends it.
+def run(settings: Settings) -> int:
+    """Run the service until a signal ends it. The exit code: 1 where a crash demo failed, else 0.
 
     Raises AlreadyRunning, PortsUnavailable and StartFailed; then nothing is left running.
     """
@@ -33,6 +34,7 @@ def run(settings: Settings) -> None:
     say = terminal.say
     with runfile.claim(data_dir, say) as lock:
         planned = plan.make(settings, data_dir)
+        demo = Beside(planned.settings, terminal)
         for line in planned.moved:
             say(line)
         with Lifeline([lock]) as lifeline:
@@ -43,13 +45,14 @@ def run(settings: Settings) -> None:
                 publish = _publisher(supervisor, planned)
                 publish()
                 _tell(say, planned, administrator, time.monotonic() - began)
-                with beside.playing(planned.settings, terminal):
+                with beside.playing(demo, lambda: supervisor.pids):
                     supervisor.watch(publish)
             except KeyboardInterrupt:
                 say("\nStopping; what is in hand is finished or given back.")
             finally:
                 supervisor.stop()
     say("Stopped. The data stay.")
+    return int(demo.crash_has_failed)
 
 
 def _come_up(supervisor: Supervisor, planned: Plan, data_dir: Path) -> NewAdministrator | None:

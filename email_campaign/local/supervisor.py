@@ -43,8 +43,8 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process id of each living program, by name."""
-        return {part.program.name: part.process.pid for part in self._parts if part.process}
+        """Process id of each living program, by name. Any thread may ask."""
+        return {part.program.name: process.pid for part in self._parts if (process := part.process)}
 
     def listen_to_signals(self) -> None:
         """Let Ctrl-C, SIGTERM and a closed terminal stop the run. A SIGHUP that nohup ignores stays ignored."""

@@ -39,6 +39,13 @@ def test_a_setting_that_cannot_be_used_is_named_without_a_traceback(tmp_path: Pa
     assert "Traceback" not in seen.stderr
 
 
+def test_a_demo_that_does_not_exist_is_told_with_those_that_do(tmp_path: Path) -> None:
+    seen = command("run", data_dir=tmp_path, DEMO="crahs")
+    assert seen.returncode == 1
+    assert "DEMO=crahs: Value error, must be true, false or crash" in seen.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_run_names_a_database_that_is_not_there(tmp_path: Path, redis_url: str) -> None:
     nowhere = "postgresql://me@127.0.0.1:1/mine"
     seen = command("run", data_dir=tmp_path, DATABASE_URL=nowhere, REDIS_URL=redis_url)

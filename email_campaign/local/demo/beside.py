@@ -1,8 +1,9 @@
 """The demo beside a run: whether it is due, who plays it, and that it neither disturbs nor outlives the service."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from sqlalchemy import and_, exists, select
 from sqlalchemy.orm import Session, sessionmaker
@@ -15,7 +16,9 @@ from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory, make_engine
 from email_campaign.local import plan
 from email_campaign.local.demo.client import DemoFailed
-from email_campaign.local.demo.play import Stage, play
+from email_campaign.local.demo.crash import Grip, crash
+from email_campaign.local.demo.play import play
+from email_campaign.local.demo.steps import Stage
 from email_campaign.local.demo.telling import Teller
 from email_campaign.local.terminal import Terminal
 from email_campaign.settings import Settings
@@ -35,49 +38,78 @@ def is_due(session: Session) -> bool:
     return not session.scalar(select(launched)) and not session.scalar(select(real))
 
 
-def play_on(addresses: Mapping[str, str], settings: Settings, terminal: Terminal) -> None:
+@dataclass(slots=True)
+class Beside:
+    """The demo that may play beside a run, and how it went."""
+
+    settings: Settings
+    """With the database, and the key that Message-IDs are made with."""
+    terminal: Terminal
+    ending: threading.Event = field(default_factory=threading.Event)
+    has_failed: bool = False
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether parts of the run are killed."""
+        return self.settings.demo == "crash"
+
+    @property
+    def crash_has_failed(self) -> bool:
+        """Whether a crash demo came to no good end; of the first demo nobody expects an exit code."""
+        return self.is_crash and self.has_failed
+
+
+Pids = Callable[[], Mapping[str, int]]
+"""Process groups of the run as they are now, by name."""
+
+
+def play_on(beside: Beside, addresses: Mapping[str, str], pids: Pids) -> None:
     """Play on the service that runs at these addresses, in this thread. Raises DemoFailed."""
-    with _factory(settings) as factory:
-        _play(factory, addresses, terminal, threading.Event())
+    with _factory(beside.settings) as factory:
+        _play(beside, factory, addresses, pids)
 
 
 @contextmanager
-def playing(settings: Settings, terminal: Terminal) -> Iterator[None]:
+def playing(beside: Beside, pids: Pids) -> Iterator[None]:
     """Play in a thread if it is due; leaving the `with` ends it in silence."""
-    ending = threading.Event()
-    thread = threading.Thread(target=_play_if_due, args=(settings, terminal, ending), name="demo", daemon=True)
-    if settings.demo:
+    thread = threading.Thread(target=_play_if_due, args=(beside, pids), name="demo", daemon=True)
+    if beside.settings.demo:
         thread.start()
     try:
         yield
     finally:
-        ending.set()
+        beside.ending.set()
         if thread.ident:
             thread.join(END_SECONDS)
 
 
-def _play_if_due(settings: Settings, terminal: Terminal, ending: threading.Event) -> None:
+def _play_if_due(beside: Beside, pids: Pids) -> None:
     try:
-        with _factory(settings) as factory:
+        with _factory(beside.settings) as factory:
             with factory() as session:
-                if not is_due(session):
+                if not beside.is_crash and not is_due(session):
                     return
-            _play(factory, plan.addresses(settings), terminal, ending)
+            _play(beside, factory, plan.addresses(beside.settings), pids)
     except Exception as error:  # whatever goes wrong here is no reason to end the service
-        if not ending.is_set():
+        if not beside.ending.is_set():
+            beside.has_failed = True
             why = str(error) if isinstance(error, DemoFailed) else f"{type(error).__name__}: {error}"
-            terminal.say(f"The demo stopped. {why}")
-            terminal.say("The service runs on; `email-campaign demo` plays it again.\n")
+            again = "demo --crash" if beside.is_crash else "demo"
+            beside.terminal.say(f"The demo stopped. {why}")
+            beside.terminal.say(f"The service runs on; `email-campaign {again}` plays it again.\n")
 
 
-def _play(factory: SessionFactory, addresses: Mapping[str, str], terminal: Terminal, ending: threading.Event) -> None:
+def _play(beside: Beside, factory: SessionFactory, addresses: Mapping[str, str], pids: Pids) -> None:
     def pause(seconds: float) -> None:
-        if ending.wait(seconds):
+        if beside.ending.wait(seconds):
             raise Interrupted
 
     with _token(factory) as token:
         stage = Stage(addresses["pages"], addresses["inbox"], addresses["smtp"], token, pause)
-        play(stage, Teller(terminal))
+        if beside.is_crash:
+            crash(stage, Teller(beside.terminal), Grip(factory, beside.settings, pids))
+        else:
+            play(stage, Teller(beside.terminal))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Client:
 
     def get(self, path: str, **query: str | int) -> Any:
         """GET. Raises DemoFailed, as do the others."""
-        return self._ask("GET", path, params=query)
+        return self._json("GET", path, params=query)
 
     def items(self, path: str, **query: str | int) -> Iterator[Any]:
         """Every item of a list, page by page."""
@@ -40,29 +40,37 @@ class Client:
 
     def post(self, path: str, **body: object) -> Any:
         """POST of JSON."""
-        return self._ask("POST", path, json=body)
+        return self._json("POST", path, json=body)
 
     def post_once(self, path: str, key: str) -> Any:
         """POST without a body that is carried out once, however often it is sent."""
-        return self._ask("POST", path, headers={"Idempotency-Key": key})
+        return self._json("POST", path, headers={"Idempotency-Key": key})
 
     def upload(self, path: str, name: str, content: str, **fields: str) -> Any:
         """POST of a CSV file in a form."""
-        return self._ask("POST", path, files={"file": (name, content.encode(), "text/csv")}, data=fields)
+        return self._json("POST", path, files={"file": (name, content.encode(), "text/csv")}, data=fields)
 
-    def _ask(self, method: str, path: str, **request: Any) -> Any:
+    def tell(self, method: str, path: str, **body: object) -> None:
+        """Whatever is not answered with JSON."""
+        self._ask(method, path, **({"json": body} if body else {}))
+
+    def _json(self, method: str, path: str, **request: Any) -> Any:
         try:
-            answer = self._client.request(method, path, **request)
-            if answer.is_success:
-                return answer.json()
-        except httpx.HTTPError as error:
-            msg = f"{self._client.base_url} does not answer {method} {path} ({type(error).__name__})."
-            raise DemoFailed(msg) from error
+            return self._ask(method, path, **request).json()
         except ValueError as error:
             msg = f"{method} {path} was answered with something that is not JSON."
             raise DemoFailed(msg) from error
-        msg = f"{method} {path} was answered with {answer.status_code}: {_detail(answer)}"
-        raise DemoFailed(msg)
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, **request)
+        except httpx.HTTPError as error:
+            msg = f"{self._client.base_url} does not answer {method} {path} ({type(error).__name__})."
+            raise DemoFailed(msg) from error
+        if not answer.is_success:
+            msg = f"{method} {path} was answered with {answer.status_code}: {_detail(answer)}"
+            raise DemoFailed(msg)
+        return answer
 
 
 def _detail(answer: httpx.Response) -> str:

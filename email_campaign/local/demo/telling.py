@@ -34,6 +34,11 @@ class Teller:
         """A line below a fact."""
         self.say(f"  {'':<{LABEL}}  {words}")
 
+    def row(self, what: str, *values: int | str) -> None:
+        """A row of a table: a word, and numbers or other words to the right."""
+        cells = "".join(f"{value:>9,}" if isinstance(value, int) else f"{value:>9}" for value in values)
+        self.say(f"  {'':<{LABEL}}{what:<10}{cells}")
+
     def follow(self, campaign: Mapping[str, Any], audience: int) -> None:
         """How far the campaign is."""
         counts = campaign["counts"]
