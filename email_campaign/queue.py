@@ -11,6 +11,9 @@ from celery.exceptions import CeleryError
 from celery.schedules import crontab
 from kombu import Connection
 from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from email_campaign.settings import Settings, get_settings
@@ -50,6 +53,29 @@ RESULT_SECONDS = 900
 """Above any window's deadline: under `noeviction` chord results would otherwise live a day."""
 BROKER_PATIENCE_SECONDS = 3
 """How long a door waits for a broker that does not answer before it leaves the work to the sweep."""
+
+
+class BrokerChannel(kombu_redis.Channel):
+    """A channel that outlives its connection says so with an error that Celery expects.
+
+    kombu 5.7 closes a lost connection twice; the second time it looks for the address of a connection that is gone, and
+    the AttributeError ends the whole worker, bodies under way included, where it should wait for its broker.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise RedisConnectionError("The connection to the broker is closed.")
+        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # no public name for it
+
+
+class BrokerTransport(kombu_redis.Transport):
+    """Redis as kombu speaks it, with such channels."""
+
+    Channel = BrokerChannel
+
+
+TRANSPORT_ALIASES["redis"] = f"{__name__}:{BrokerTransport.__name__}"
+"""By its usual name, and not by `broker_transport`, so that Flower still knows the broker by its URL."""
 
 
 def make_app(settings: Settings) -> Celery:

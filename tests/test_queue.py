@@ -84,3 +84,14 @@ def test_beat_runs_once_and_workers_do_not_embed_it(settings: Settings) -> None:
     for commands in (commands_of_compose(), commands_of_run(settings)):
         assert sum("beat" in command for command in commands.values()) == 1
         assert not any({"-B", "--beat"} & set(command) for command in commands.values())
+
+
+def test_a_channel_whose_connection_was_closed_says_so_in_a_way_that_celery_survives(settings: Settings) -> None:
+    connection = queue.make_app(settings).connection_for_read()
+    channel: Any = connection.channel()
+    connection.close()
+    with (
+        pytest.raises(connection.connection_errors, match="The connection to the broker is closed"),
+        channel.conn_or_acquire(),
+    ):
+        pytest.fail("there is nothing to talk to")
