@@ -54,6 +54,17 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2]
 
 
+@lru_cache(65_536)
+def in_own_script(domain: str) -> str:
+    """A normalised domain as its owner writes it: `bücher.example`. For people only; what is no IDNA stays as it is."""
+    if "xn--" not in domain:
+        return domain
+    try:
+        return str(idna.decode(domain))
+    except (idna.IDNAError, UnicodeError):
+        return domain
+
+
 def address_hash(key: bytes, address: str) -> bytes:
     """16 bytes that stand for a normalised address, also after the person was erased."""
     return keyed_hash(key, address)

@@ -16,8 +16,8 @@ from typing import Self
 from email_campaign.local import undertaker
 from email_campaign.local.logs import log_tail
 
-READY_SECONDS = 60.0
-"""Crash recovery of a large database is the slowest start we know of."""
+READY_SECONDS = 120.0
+"""Crash recovery of a large database, and every program at once on a machine that is busy with other things."""
 
 LOOK_SECONDS = 0.02
 

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingState
+from email_campaign.clock import clock_time
 from email_campaign.delivery import workers
 from email_campaign.delivery.deliveries import Counter, DeliveryState
 from email_campaign.delivery.relays import Relay, RelayState
-from email_campaign.reports.progress import Progress, clock_time, progress
+from email_campaign.reports.progress import Progress, progress
 from email_campaign.reports.queries import counts_of
 from email_campaign.reports.unknown import unknown_counts
 
@@ -56,7 +57,7 @@ def dashboard(session: Session, now: datetime) -> Dashboard:
     sending = [(campaign, progress(session, campaign.mailing, now)) for campaign in _campaigns(session, _BUSY)]
     return Dashboard(
         sending=sending,
-        needs=[*_machine_needs(session, now, is_sending=bool(sending)), *_campaign_needs(session, now)],
+        needs=[*_machine_needs(session, is_sending=bool(sending)), *_campaign_needs(session, now)],
         due=_due(session, now),
         days=_days(session, now),
     )
@@ -67,14 +68,14 @@ def _campaigns(session: Session, condition: ColumnElement[bool]) -> Sequence[Cam
     return session.scalars(query.order_by(Campaign.id.desc()).limit(MOST_SHOWN)).all()
 
 
-def _machine_needs(session: Session, now: datetime, *, is_sending: bool) -> list[Need]:
+def _machine_needs(session: Session, *, is_sending: bool) -> list[Need]:
     needs = []
     for relay in session.scalars(select(Relay).order_by(Relay.id)):
         if relay.state is RelayState.PAUSED:
             why = f": {relay.state_reason}" if relay.state_reason else "."
             needs.append(Need("relay_paused", f"The relay is paused; nothing goes out{why}"))
         elif relay.failure_count:
-            again = f" It is tried again at {clock_time(relay.retry_at, now)}." if relay.retry_at else ""
+            again = f" It is tried again at {clock_time(relay.retry_at)}." if relay.retry_at else ""
             said = relay.last_error.rstrip(".") or "it does not answer"
             needs.append(Need("relay_down", f"The relay cannot be used: {said}.{again}"))
     if is_sending and not workers.count_alive(session):
@@ -95,7 +96,7 @@ def _campaign_needs(session: Session, now: datetime) -> list[Need]:
     needs += [
         Need(
             "missed",
-            f"“{campaign.name}” was due at {clock_time(campaign.scheduled_at, now)} and was not launched; "
+            f"“{campaign.name}” was due at {clock_time(campaign.scheduled_at)} and was not launched; "
             "is the worker of the control queue running?",
             campaign.id,
         )

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns import limits
 from email_campaign.campaigns.mailings import BUSY, Mailing, MailingEvent, MailingState
+from email_campaign.clock import clock_time
 from email_campaign.delivery import slowing, workers
 from email_campaign.delivery.deliveries import Delivery, DeliveryState, states_of
 from email_campaign.delivery.relays import Relay, RelayState
@@ -70,19 +71,12 @@ def rate_now(session: Session) -> float:
     return float(session.scalar(busy) or 0)
 
 
-def clock_time(at: datetime, now: datetime) -> str:
-    """`14:02:10 UTC`, with the date where it is not today's."""
-    at = at.astimezone(UTC)
-    day = "" if at.date() == now.astimezone(UTC).date() else f" on {at.day} {at:%b %Y}"
-    return f"{at:%H:%M:%S} UTC{day}"
-
-
 def slowed_words(relay: Relay, now: datetime) -> str | None:
-    """`Slowed to 12 a second until 14:02:10 UTC, because the relay said: 421 4.7.0 …`; None: it is not slowed."""
+    """`Slowed to 12 a second until 4 Mar 2026, 14:02:10 UTC, because the relay said: …`; None: it is not slowed."""
     rate = slowing.rate_now(relay, now)
     if rate is None or relay.slowed_until is None:
         return None
-    until = clock_time(relay.slowed_until, now)
+    until = clock_time(relay.slowed_until)
     return f"Slowed to {rate:,.0f} a second, rising until {until}, because the relay said: {relay.slowed_reason}"
 
 
@@ -115,7 +109,7 @@ def _relay_away(relay: Relay, now: datetime) -> str | None:
         return None
     said = relay.last_error.rstrip(".") or "it does not answer"
     if relay.retry_at is not None and relay.retry_at > now:
-        return f"The relay cannot be used: {said}. It is tried again at {clock_time(relay.retry_at, now)}."
+        return f"The relay cannot be used: {said}. It is tried again at {clock_time(relay.retry_at)}."
     return f"The relay could not be used: {said}. It is being tried again now."
 
 
@@ -128,9 +122,7 @@ def _nothing_in_flight(
     if slices.queued:
         return f"{slices.queued:,} copies are handed out and wait for a free send worker."
     if slices.limited:
-        return (
-            f"{_limits(mailing, relay, now)} is reached. The next mail goes out at {clock_time(slices.next_at, now)}."
-        )
+        return f"{_limits(mailing, relay, now)} is reached. The next mail goes out at {clock_time(slices.next_at)}."
     if mailing.enrolled_at is None:
         return f"The audience is being enrolled: {mailing.enrolled_count:,} so far."
     if not counts[DeliveryState.PENDING]:
@@ -159,7 +151,7 @@ def _only_retries(session: Session, mailing_id: int, now: datetime) -> str | Non
     )
     if due is None:
         return None
-    when = f"the next is due at {clock_time(due, now)}" if due > now else "the next is due now"
+    when = f"the next is due at {clock_time(due)}" if due > now else "the next is due now"
     return f"Only copies that are tried again are left; {when}."
 
 

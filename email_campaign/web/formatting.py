@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from email_campaign.campaigns import limits
-from email_campaign.clock import utc_now
+from email_campaign.clock import clock_time, utc_now
 
 NOTHING = "–"
 # What is over comes first and what is still to come last, so that the bar fills from the left.
@@ -85,8 +85,10 @@ def moment(at: datetime | None, *, seconds: bool = False) -> str:
     """`4 Mar 2026, 14:02 UTC`: an absolute time; the script shows it in the viewer's zone."""
     if at is None:
         return NOTHING
+    if seconds:
+        return clock_time(at)
     at = at.astimezone(UTC)
-    return f"{at.day} {at:%b %Y, %H:%M:%S} UTC" if seconds else f"{at.day} {at:%b %Y, %H:%M} UTC"
+    return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
 def machine_time(at: datetime | None) -> str:

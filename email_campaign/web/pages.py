@@ -12,6 +12,7 @@ from email_campaign.web import cookies
 from email_campaign.web.assets import static
 from email_campaign.web.formatting import FILTERS
 from email_campaign.web.forms import Form
+from email_campaign.web.prose import prose
 
 TEMPLATES_DIR = Path(__file__).parents[2] / "templates"
 
@@ -31,7 +32,7 @@ def make_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update(FILTERS, prose=prose)
     environment.globals["static"] = static
     return environment
 

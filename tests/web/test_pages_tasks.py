@@ -55,9 +55,9 @@ def test_a_task_tells_its_progress_and_its_result(
     assert (live["done"], live["done_count"], live["total_count"]) == (False, 3, 9)
     with session_factory.begin() as session:
         over = session.get_one(Task, task.id)
-        over.state, over.finished_at, over.result = TaskState.SUCCEEDED, utc_now(), {"rows": 9, "complete": True}
+        over.state, over.finished_at, over.result = TaskState.SUCCEEDED, utc_now(), {"complete": True, "rows": 9000}
     page = signed_in.get(f"{HERE}/{task.id}").text
-    assert "<dt>Rows</dt><dd>9</dd><dt>Complete</dt><dd>yes</dd>" in page
+    assert "<dt>Rows in all</dt><dd>9,000</dd><dt>Complete</dt><dd>yes</dd>" in page
     assert "data-live=" not in page
     assert signed_in.get(f"{HERE}/{task.id}/live").json()["done"] is True
 

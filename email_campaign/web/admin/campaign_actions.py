@@ -14,11 +14,11 @@ from email_campaign import queue
 from email_campaign.audience.contacts import checked_address
 from email_campaign.campaigns import campaigns, launching, limits
 from email_campaign.campaigns.launching import Recipient
+from email_campaign.clock import clock_time
 from email_campaign.delivery import holds
 from email_campaign.delivery.preview import preview_campaign, rehearse
 from email_campaign.delivery.retry_by_hand import MOST_AT_ONCE, Retryable, retry
 from email_campaign.errors import Conflict, Invalid
-from email_campaign.reports.progress import clock_time
 from email_campaign.web.admin.campaign_content import recipient_for
 from email_campaign.web.admin.campaigns import HERE, draft_context, launched_context
 from email_campaign.web.admin.fields import read_moment, read_whole
@@ -117,7 +117,7 @@ def schedule_campaign(
     except Conflict as error:
         return redirect(request, f"{HERE}/{campaign_id}", error.message, "warning")
     session.commit()
-    return redirect(request, f"{HERE}/{campaign_id}", f"It goes out by itself at {clock_time(at, now)}.")
+    return redirect(request, f"{HERE}/{campaign_id}", f"It goes out by itself at {clock_time(at)}.")
 
 
 @router.post("/unschedule")

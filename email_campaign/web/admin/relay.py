@@ -12,13 +12,14 @@ from starlette.responses import JSONResponse, Response
 from email_campaign import queue
 from email_campaign.accounts.users import Role
 from email_campaign.campaigns import limits
+from email_campaign.clock import clock_time
 from email_campaign.delivery import holds, relays, slowing
 from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.delivery.trial_call import TrialCall, call_relay
 from email_campaign.delivery.workers import Worker
 from email_campaign.errors import Invalid
-from email_campaign.reports.progress import clock_time, slowed_words
+from email_campaign.reports.progress import slowed_words
 from email_campaign.reports.relay import traffic
 from email_campaign.settings import Settings
 from email_campaign.web.api.relay import RELAY_ID
@@ -152,7 +153,7 @@ def _headline(relay: Relay, worker_count: int, now: datetime) -> tuple[str, str]
     if relay.state is RelayState.PAUSED:
         return "deferred", f"Paused {relay.state_reason}".rstrip(".") + "."
     if relay.failure_count:
-        again = f" It is tried again at {clock_time(relay.retry_at, now)}." if relay.retry_at else ""
+        again = f" It is tried again at {clock_time(relay.retry_at)}." if relay.retry_at else ""
         said = relay.last_error.rstrip(".") or "it does not answer"
         return "rejected", f"The relay cannot be used: {said}.{again}"
     if not worker_count:

@@ -15,6 +15,7 @@ from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task, TaskState
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.deps import NowDep, PathId, SessionDep
+from email_campaign.web.formatting import number
 from email_campaign.web.pages import redirect, render
 from email_campaign.web.paging import PageDep
 
@@ -25,6 +26,20 @@ CARDS = 20
 """So many open tasks get a card of their own; the rest is counted."""
 OPEN = (TaskState.RUNNING, TaskState.WAITING)
 OVER = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
+
+RESULT_WORDS = {
+    "rows": "Rows in all",
+    "created": "New contacts",
+    "changed": "Changed contacts",
+    "unchanged": "Unchanged contacts",
+    "repeated": "Repeated rows",
+    "refused": "Refused rows",
+    "suppressed": "Suppressed, and stay so",
+    "unsubscribed": "Unsubscribed, and stay so",
+    "read_as_windows_1252": "Rows read as Windows-1252",
+    "ignored_columns": "Columns left out",
+}
+"""A result's names as the page says them; one that is not known here reads as it is stored."""
 
 router = APIRouter(prefix="/tasks")
 
@@ -103,9 +118,19 @@ def _address_of(task: Task) -> str:
 
 
 def _shown(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    words = {True: "yes", False: "no"}
+    names = sorted(result, key=lambda name: _PLACE.get(name, len(_PLACE)))
     return [
-        (name.replace("_", " ").capitalize(), words[value] if isinstance(value, bool) else value)
-        for name, value in result.items()
-        if isinstance(value, str | int | float)
+        (RESULT_WORDS.get(name, name.replace("_", " ").capitalize()), _value_shown(result[name]))
+        for name in names
+        if isinstance(result[name], str | int | float)
     ]
+
+
+def _value_shown(value: str | float) -> str:
+    """A value in words, as every page writes numbers."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else number(value)
+
+
+_PLACE = {name: place for place, name in enumerate(RESULT_WORDS)}

@@ -10,7 +10,8 @@ from email_campaign.campaigns.mailings import MailingEvent, MailingState
 from email_campaign.delivery.deliveries import TROUBLE, DeliveryState
 from email_campaign.reports.progress import Progress
 from email_campaign.reports.queries import Reason
-from email_campaign.web.formatting import count, machine_time, moment, number
+from email_campaign.web.formatting import count, number
+from email_campaign.web.prose import time_words
 
 REASONS: Mapping[str, str] = {
     "auth": "the relay refuses our credentials",
@@ -45,13 +46,6 @@ REASONS: Mapping[str, str] = {
 }
 
 UNTOLD = "without a reason"
-
-
-def time_words(at: datetime, *, seconds: bool = False) -> Markup:
-    """A time within a sentence: in UTC, or by the script in the viewer's zone."""
-    precision = "seconds" if seconds else "minutes"
-    words = Markup('<time datetime="{}" data-time="{}">{}</time>')
-    return words.format(machine_time(at), precision, moment(at, seconds=seconds))
 
 
 def reason_words(reason: str | None) -> str:

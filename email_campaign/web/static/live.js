@@ -6,9 +6,12 @@
 // data-live-reload                    load the page again when the answer says {"done": true}
 // The answer's "sentence" is read out, at most every 5 s.
 import { STATES, duration, number, percent, segments } from "./format.js";
+import { sayWithTimes } from "./time.js";
 
 const EVERY_MS = 2000, LONGEST_MS = 30000, SPEAK_MS = 5000;
 const at = (data, path) => path.split(".").reduce((inner, key) => inner?.[key], data);
+
+const said = new WeakMap(); // what an element was told last; with its times it reads differently
 
 function showField(element, data) {
   const value = at(data, element.dataset.liveField);
@@ -20,7 +23,8 @@ function showField(element, data) {
   }
   const format = element.dataset.liveFormat || (typeof value === "number" || value === null ? "number" : "text");
   const text = { number, duration, text: (v) => v ?? "", percent: (v) => percent(v, at(data, element.dataset.liveOf)) }[format](value);
-  if (element.textContent !== text) element.textContent = text;
+  if (said.get(element) !== text) sayWithTimes(element, text);
+  said.set(element, text);
   if (element.parentElement.hidden && value !== null) element.parentElement.hidden = false;
 }
 

@@ -37,6 +37,13 @@ function attach(form, view) {
     clearTimeout(timer);
     timer = setTimeout(refresh, PAUSE_MS);
   });
+  document.addEventListener("keydown", (event) => { // Enter in a field beside the form asks for the preview, it does not save
+    const { key, target } = event;
+    if (key !== "Enter" || target.form !== form || form.contains(target) || target.tagName !== "INPUT") return;
+    event.preventDefault();
+    clearTimeout(timer);
+    refresh();
+  });
   refresh();
 }
 

@@ -37,6 +37,20 @@ export function showTimes(root = document) {
   }
 }
 
+// A sentence of the server with its times as the page shows them (email_campaign/web/prose.py).
+export function sayWithTimes(element, text) {
+  const parts = text.split(/(\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d:\d\d UTC)/).map((part, i) => {
+    const at = i % 2 ? new Date(part.replace(",", "")) : null;
+    if (!at || Number.isNaN(at.getTime())) return part;
+    const time = document.createElement("time");
+    Object.assign(time, { dateTime: at.toISOString(), textContent: part });
+    time.dataset.time = "seconds";
+    return time;
+  });
+  element.replaceChildren(...parts);
+  showTimes(element);
+}
+
 // A date field whose value is still in UTC is shown, and sent, in the browser's zone.
 function adoptZone(field) {
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
