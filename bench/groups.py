@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import campaign, compose, inbox, relays, speed
+from bench import campaign, compose, inbox, relays, scale_enrol, scale_fair, scale_ledger, speed
 from bench.options import Options
 from bench.report import Report
 
@@ -20,6 +20,9 @@ GROUPS: dict[str, Group] = {
     "speed": Group("a campaign beside smtp-source, aiosmtplib, a task a mail and django-post-office", speed.run),
     "stepwise": Group("a campaign at a relay without PIPELINING", relays.run_stepwise),
     "slow": Group("a campaign at a relay that takes 50 ms a mail", relays.run_slow),
+    "launch": Group("an audience of a million, with a small campaign and system mail beside it", scale_fair.run),
+    "enrolment": Group("enrolling a million beside a bare INSERT … SELECT", scale_enrol.run),
+    "ledger": Group("work and pages with ten million copies, also under an old snapshot", scale_ledger.run),
     "compose": Group("processor time of composing a mail, beside EmailMessage", compose.run),
     "inbox": Group("how fast the inbox of `make run` takes mail", inbox.run),
     "campaign": Group(

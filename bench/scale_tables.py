@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, UnknownPolicy
 from email_campaign.clock import utc_now
@@ -47,23 +48,9 @@ def fill_list(engine: Engine, name: str, first: int, last: int) -> int:
 def fill_ledger(engine: Engine, factory: SessionFactory, size: int) -> Ledger:
     """A mailing to the contacts 1 to `size` of which half went out: 95 % accepted, the rest in trouble of all kinds."""
     with factory.begin() as session:
-        version = freeze(session, SUBJECT, HTML, "")
-        now = utc_now()
-        mailing = Mailing(
-            kind=MailingKind.CAMPAIGN,
-            state=MailingState.SENDING,
-            relay_id=session.scalars(select(Relay.id).limit(1)).one(),
-            content_version_id=version.id,
-            from_address="news@example.com",
-            unknown_policy=UnknownPolicy.HOLD,
-            launched_at=now,
-            rate_at=now,
-            enrolled_at=now,
-            enrolled_count=size,
-            next_position=size + 1,
-        )
-        session.add(mailing)
-        session.flush()
+        mailing = add_mailing(session, MailingState.SENDING)
+        mailing.enrolled_at = mailing.launched_at
+        mailing.enrolled_count, mailing.next_position = size, size + 1
         session.execute(
             text("INSERT INTO campaigns (id, name) VALUES (:id, :name)"),
             {"id": mailing.id, "name": f"{size:,} copies"},
@@ -78,6 +65,24 @@ def fill_ledger(engine: Engine, factory: SessionFactory, size: int) -> Ledger:
         connection.execute(_COUNTERS, values)
     _settle(engine, "deliveries", "slices", "stretches")
     return ledger
+
+
+def add_mailing(session: Session, state: MailingState) -> Mailing:
+    """A mailing that was launched now; nobody is enrolled."""
+    now = utc_now()
+    mailing = Mailing(
+        kind=MailingKind.CAMPAIGN,
+        state=state,
+        relay_id=session.scalars(select(Relay.id).limit(1)).one(),
+        content_version_id=freeze(session, SUBJECT, HTML, "").id,
+        from_address="news@example.com",
+        unknown_policy=UnknownPolicy.HOLD,
+        launched_at=now,
+        rate_at=now,
+    )
+    session.add(mailing)
+    session.flush()
+    return mailing
 
 
 @contextmanager
@@ -120,7 +125,7 @@ WHERE i.indrelid = CAST(CAST(:table AS text) AS regclass) AND NOT (i.indisprimar
 _CONTACTS = text("""
 INSERT INTO contacts (id, address, address_hash, name, attributes) OVERRIDING SYSTEM VALUE
 SELECT n, 'p' || n || '@d' || n % 997 || '.example', sha256(CAST('contact ' || n AS bytea)), 'Person ' || n,
-    '{"city": "Bonn", "plan": "gold"}'
+    '{"city": "Bonn", "code": "12345678"}'
 FROM generate_series(CAST(:first AS bigint), :last) AS n
 """)
 

@@ -68,7 +68,14 @@ class Delivery(Base):
         ),
         Index("uq_deliveries_address", "mailing_id", "address_hash", unique=True),
         Index("ix_deliveries_due", "mailing_id", "next_attempt_at", postgresql_where=DUE),
-        Index("ix_deliveries_trouble", "mailing_id", "trouble", "position", postgresql_where=TROUBLED),
+        Index(
+            "ix_deliveries_trouble",
+            "mailing_id",
+            "trouble",
+            "position",
+            postgresql_where=TROUBLED,
+            postgresql_include=["reason"],
+        ),
         {
             "postgresql_with": {
                 "fillfactor": "80",

@@ -35,7 +35,10 @@ SLOW_PER_SECOND = 150.0
 """Up to this size, or under a limit as low as this, a task carries one recipient."""
 FIRST_GUESS_PER_SECOND = 200.0
 """What a send process is believed to do before it has measured itself."""
-MAX_SLICE = 5_000
+MAX_SLICE = 1_000
+"""To read more rows at once takes long, and their mails' connections wait for it."""
+SLICES_OF_A_PROCESS = 16
+"""In flight at most: the threads of a process are more, so that copies by themselves find a free one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,8 @@ def _room(allowed: float, rate: float, processes: int, in_flight: int) -> int:
     most = rate * IN_FLIGHT_SECONDS
     if not in_flight:
         most = max(most, FIRST_GUESS_PER_SECOND * processes)
-    return max(1, math.ceil(min(most, allowed * IN_FLIGHT_SECONDS))) - in_flight
+    most = min(most, allowed * IN_FLIGHT_SECONDS, processes * SLICES_OF_A_PROCESS * MAX_SLICE)
+    return max(1, math.ceil(most)) - in_flight
 
 
 def _relay_limit(relay: Relay, now: datetime) -> float:

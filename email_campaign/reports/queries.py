@@ -61,7 +61,9 @@ def deliveries_of(mailing_id: int, filters: Filters, address_key: bytes) -> Sele
         query = query.where(Delivery.trouble == filters.state.value)
     elif filters.state is not None:
         query = query.where(Delivery.state == filters.state.value)
-        if filters.state is not DeliveryState.ACCEPTED:
+        if filters.state is DeliveryState.SENDING:
+            query = query.where(_is_in_hand(mailing_id))
+        elif filters.state is not DeliveryState.ACCEPTED:
             query = query.where(*_where_work_is(mailing_id))
     if filters.reason:
         query = query.where(Delivery.trouble.is_not(None), Delivery.reason == filters.reason.replace("\0", ""))
@@ -158,8 +160,14 @@ def _with_term(query: Select[Delivery], term: str, address_key: bytes) -> Select
         return query.join(Contact, Contact.id == Delivery.contact_id).where(found)
 
 
+def _is_in_hand(mailing_id: int) -> ColumnElement[bool]:
+    """Sending rows stand in open slices, and these are few."""
+    in_hand = text(_IN_HAND).columns(position=Delivery.position.type).bindparams(mailing=mailing_id)
+    return Delivery.position.in_(in_hand.scalar_subquery())
+
+
 def _where_work_is(mailing_id: int) -> list[ColumnElement[bool]]:
-    """Pending and sending rows stand in open slices or beyond a frontier: what is done with is not read."""
+    """Pending rows stand in open slices or beyond a frontier: what is done with is not read."""
     lowest, highest = (
         text(edge).columns(position=Delivery.position.type).bindparams(mailing=mailing_id).scalar_subquery()
         for edge in (_LOWEST_OPEN, _HIGHEST_OPEN)
@@ -167,6 +175,11 @@ def _where_work_is(mailing_id: int) -> list[ColumnElement[bool]]:
     return [Delivery.position >= lowest, Delivery.position <= highest]
 
 
+_IN_HAND = """
+SELECT generate_series(first_position, last_position) FROM slices
+WHERE mailing_id = :mailing AND closed_at IS NULL AND positions IS NULL
+UNION ALL SELECT unnest(positions) FROM slices WHERE mailing_id = :mailing AND closed_at IS NULL
+"""
 _LOWEST_OPEN = """
 SELECT least(
     (SELECT min(coalesce(first_position, positions[1])) FROM slices WHERE mailing_id = :mailing AND closed_at IS NULL),

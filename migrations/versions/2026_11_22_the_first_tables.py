@@ -141,6 +141,7 @@ def upgrade() -> None:
         ["mailing_id", "trouble", "position"],
         unique=False,
         postgresql_where=sa.text("trouble IS NOT NULL"),
+        postgresql_include=["reason"],
     )
     op.create_index("uq_deliveries_address", "deliveries", ["mailing_id", "address_hash"], unique=True)
     op.create_index("uq_deliveries_contact", "deliveries", ["mailing_id", "contact_id"], unique=True)
