@@ -98,9 +98,12 @@ def test_what_became_unknown_after_somebody_looked_is_not_meant(engine_room: Eng
     assert engine_room.states(unknown_three) == {ACCEPTED: 2, UNKNOWN: 1}
 
 
-@pytest.mark.parametrize("resolution", list(Resolution))
+@pytest.mark.parametrize(
+    ("resolution", "late"),
+    [(Resolution.ACCEPTED, REJECTED), (Resolution.REJECTED, ACCEPTED), (Resolution.RESEND, ACCEPTED)],
+)
 def test_a_late_result_and_a_hand_at_the_same_time_count_the_copy_once(
-    settings: Settings, session_factory: SessionFactory, resolution: Resolution
+    settings: Settings, session_factory: SessionFactory, resolution: Resolution, late: DeliveryState
 ) -> None:
     mailing_id = _finished_with(session_factory, 40)
     gate = threading.Barrier(3)
@@ -109,7 +112,7 @@ def test_a_late_result_and_a_hand_at_the_same_time_count_the_copy_once(
         with psycopg.connect(settings.database_url.replace("+psycopg", "", 1), autocommit=True) as connection:
             gate.wait()
             for position in range(1, 41):
-                record_late(connection, _late(mailing_id, position, REJECTED), 7)
+                record_late(connection, _late(mailing_id, position, late), 7)
 
     def decide() -> None:
         gate.wait()
@@ -126,8 +129,7 @@ def test_a_late_result_and_a_hand_at_the_same_time_count_the_copy_once(
     with session_factory() as session:
         check_counts(session, mailing_id)
         copies = session.scalars(select(Delivery).where(Delivery.mailing_id == mailing_id)).all()
-        by_hand = {"accepted": ACCEPTED, "rejected": REJECTED, "resend": REJECTED}[resolution]
-        assert {copy.state for copy in copies} <= {REJECTED, by_hand}
+        assert {copy.state for copy in copies} <= {late.value, resolution.value}  # a 250 spares the resend
         assert all(copy.next_attempt_at is None for copy in copies if copy.state != "unknown")
         for copy in copies:
             log = [(one.number, one.phase) for one, _ in attempts_of(session, mailing_id, copy.position)]
