@@ -1,5 +1,7 @@
 """A campaign that is refused because of its sender is paused, and one whose recipients are at fault is not."""
 
+from sqlalchemy import text
+
 from email_campaign.campaigns import campaigns
 from email_campaign.campaigns.mailings import MailingState
 from email_campaign.delivery.deliveries import DeliveryState
@@ -22,6 +24,20 @@ def test_refusals_of_the_sender_over_several_domains_pause_the_campaign(engine_r
     engine_room.sweep()  # what was refused before does not count again
     states = engine_room.run(mailing_id)
     assert states == {DeliveryState.ACCEPTED: 60, DeliveryState.REJECTED: 30}
+
+
+def test_what_went_well_before_does_not_hide_it(engine_room: Engine, script: Script) -> None:
+    mailing_id = engine_room.launch(240, domains=4)
+    engine_room.enrol(mailing_id)
+    slices = engine_room.dispatch()
+    engine_room.send(slices[:150])
+    with engine_room.factory.begin() as session:  # hours ago
+        session.execute(text("UPDATE attempts SET finished_at = finished_at - interval '2 hours'"))
+    script.rules.append(Rule("dot", reply=b"550 5.7.1 blocked, see our policy"))
+    engine_room.send(slices[150:174])
+    engine_room.sweep()
+    assert 20 <= engine_room.states(mailing_id)[DeliveryState.REJECTED] < 0.2 * 150
+    assert engine_room.campaign(mailing_id).mailing.state is MailingState.PAUSED
 
 
 def test_refusals_of_one_domain_do_not_pause_it(engine_room: Engine, script: Script) -> None:
