@@ -1,5 +1,7 @@
 """A campaign that is refused because of its sender is paused, and one whose recipients are at fault is not."""
 
+import time
+
 from sqlalchemy import text
 
 from email_campaign.campaigns import campaigns
@@ -13,7 +15,7 @@ def test_refusals_of_the_sender_over_several_domains_pause_the_campaign(engine_r
     script.rules.append(Rule("dot", reply=b"550 5.7.1 blocked, see our policy"))
     mailing_id = engine_room.launch(90, domains=4)
     engine_room.enrol(mailing_id)
-    engine_room.send(engine_room.dispatch()[:30])
+    _send_to_the_end(engine_room, engine_room.dispatch()[:30], mailing_id, DeliveryState.REJECTED)
     engine_room.sweep()
     campaign = engine_room.campaign(mailing_id)
     assert campaign.mailing.state is MailingState.PAUSED
@@ -30,11 +32,11 @@ def test_what_went_well_before_does_not_hide_it(engine_room: Engine, script: Scr
     mailing_id = engine_room.launch(240, domains=4)
     engine_room.enrol(mailing_id)
     slices = engine_room.dispatch()
-    engine_room.send(slices[:150])
+    _send_to_the_end(engine_room, slices[:150], mailing_id, DeliveryState.ACCEPTED)
     with engine_room.factory.begin() as session:  # hours ago
         session.execute(text("UPDATE attempts SET finished_at = finished_at - interval '2 hours'"))
     script.rules.append(Rule("dot", reply=b"550 5.7.1 blocked, see our policy"))
-    engine_room.send(slices[150:174])
+    _send_to_the_end(engine_room, slices[150:174], mailing_id, DeliveryState.REJECTED)
     engine_room.sweep()
     assert 20 <= engine_room.states(mailing_id)[DeliveryState.REJECTED] < 0.2 * 150
     assert engine_room.campaign(mailing_id).mailing.state is MailingState.PAUSED
@@ -47,3 +49,11 @@ def test_refusals_of_one_domain_do_not_pause_it(engine_room: Engine, script: Scr
     engine_room.send(engine_room.dispatch())
     engine_room.sweep()
     assert engine_room.campaign(mailing_id).mailing.state is not MailingState.PAUSED
+
+
+def _send_to_the_end(engine: Engine, slices: list[int], mailing_id: int, state: DeliveryState) -> None:
+    """A process that a busy machine kept from its beat puts copies back; they are sent all the same."""
+    deadline = time.monotonic() + 30
+    while engine.states(mailing_id).get(state, 0) < len(slices):
+        assert time.monotonic() < deadline, engine.states(mailing_id)
+        engine.send(slices)

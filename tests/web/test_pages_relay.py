@@ -61,6 +61,39 @@ def test_the_limit_is_changed_and_the_workers_are_told(
         assert session.get_one(Relay, 1).limits == ()
 
 
+def test_a_slowed_relay_says_to_what_until_when_and_why(
+    signed_in: TestClient, session_factory: SessionFactory, nudges: Nudges
+) -> None:
+    with session_factory.begin() as session:
+        make_worker(session)
+        relay = session.get_one(Relay, 1)
+        relay.limits = (RateLimit(50, 1), RateLimit(5_000, 3_600))
+        relay.slowed_rate, relay.slowed_from, relay.slowed_reason = 12.0, 50.0, "421 4.7.0 too many <messages>"
+        relay.slowed_at, relay.slowed_until = utc_now(), utc_now() + timedelta(minutes=10)
+    page = signed_in.get(HERE).text
+    assert "Slowed to 12 a second, rising until" in page
+    assert "because the relay said: 421 4.7.0 too many &lt;messages&gt;." in page
+    assert "50 a second, 5,000 an hour" in page
+    assert signed_in.post(f"{HERE}/full-speed").status_code == 303
+    assert nudges == [(queue.DISPATCH,)]
+    assert "Slowed" not in signed_in.get(HERE).text
+
+
+def test_a_relay_that_is_away_can_be_tried_now(
+    signed_in: TestClient, session_factory: SessionFactory, nudges: Nudges
+) -> None:
+    assert "/admin/relay/try-now" not in signed_in.get(HERE).text
+    assert signed_in.post(f"{HERE}/try-now").status_code == 409
+    with session_factory.begin() as session:
+        relay = session.get_one(Relay, 1)
+        relay.failure_count, relay.retry_at = 3, utc_now() + timedelta(minutes=5)
+    assert "/admin/relay/try-now" in signed_in.get(HERE).text
+    assert signed_in.post(f"{HERE}/try-now").status_code == 303
+    assert nudges == [(queue.DISPATCH,)]
+    with session_factory() as session:
+        assert (session.get_one(Relay, 1).retry_at or utc_now()) <= utc_now()
+
+
 def test_a_wrong_limit_stays_typed_beside_its_error(signed_in: TestClient, nudges: Nudges) -> None:
     for typed in ("0 in 77 seconds", "x", "10 a second, 20 a second", "10 a second or so"):
         answer = signed_in.post(f"{HERE}/limits", data={"limits": typed})
