@@ -36,6 +36,7 @@ SWEEP = "email_campaign.sweep"
 HOP = "email_campaign.hop"
 TIDY = "email_campaign.tidy"
 RECOUNT = "email_campaign.recount"
+PUT_AWAY = "email_campaign.put_away"
 
 ROUTES = {
     LAUNCH: CONTROL_QUEUE,
@@ -47,6 +48,7 @@ ROUTES = {
     HOP: WORK_QUEUE,
     TIDY: WORK_QUEUE,
     RECOUNT: WORK_QUEUE,
+    PUT_AWAY: WORK_QUEUE,
 }
 
 RESULT_SECONDS = 900
@@ -151,6 +153,7 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": settings.sweep_seconds}},
         "tidy": {"task": TIDY, "schedule": 600.0, "options": {"expires": 600.0}},
         "recount": {"task": RECOUNT, "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600.0}},
+        "put away": {"task": PUT_AWAY, "schedule": crontab(hour=4, minute=17), "options": {"expires": 3600.0}},
     }
 
 

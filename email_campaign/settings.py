@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     )
     enrol_first_page: int = Field(2_000, ge=1, le=50_000)
     enrol_page: int = Field(50_000, ge=1, le=200_000, description="longer pages would hold a pause up")
+    attempts_kept_days: int = Field(365, ge=0, description="after that the attempts of a settled mailing go; 0: never")
 
     # Long work in hops
     task_hop_seconds: float = Field(5.0, description="a worker lets go of a long task after this and takes it again")

@@ -22,6 +22,9 @@ from email_campaign.delivery import enrol as enrolling
 from email_campaign.delivery import sweep as sweeping
 from email_campaign.delivery import workers
 from email_campaign.delivery.process import SendProcess
+from email_campaign.delivery.proof_task import PROOF_HANDLER
+from email_campaign.delivery.proof_task import TASK_KIND as PROOF
+from email_campaign.delivery.put_away import put_away_old
 from email_campaign.delivery.recount import recount_recent
 from email_campaign.delivery.unknown_task import RESOLVE_HANDLER
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
@@ -30,6 +33,7 @@ from email_campaign.queue import (
     ENROL,
     HOP,
     LAUNCH,
+    PUT_AWAY,
     RECOUNT,
     SEND,
     SEND_QUEUES,
@@ -46,7 +50,7 @@ from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
 
-HANDLERS = {IMPORT: IMPORT_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
+HANDLERS = {IMPORT: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
 """Who carries out which kind of long task."""
 ENROL_SECONDS = 5.0
 """After this an enrolment lets others have the worker, and comes back."""
@@ -145,6 +149,13 @@ def tidy() -> None:
 def recount() -> None:
     """Nightly: counters against rows."""
     recount_recent(session_factory(), utc_now())
+
+
+@app.task(name=PUT_AWAY, ignore_result=True)
+def put_away() -> None:
+    """Nightly: the attempts of mailings that were settled long ago."""
+    if put_away_old(session_factory(), get_settings().attempts_kept_days, utc_now()):
+        nudge(PUT_AWAY)
 
 
 @cache

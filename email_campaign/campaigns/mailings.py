@@ -76,6 +76,7 @@ class Mailing(Base):
     A campaign's mailing has `list_ids`; a mailing of one has `recipient_address` and `recipient_variables`.
     `public_url` and `list_name` stand in its mails; they are fixed with the first page of the enrolment.
     `campaign_id` is the campaign (that is, its mailing) that a test belongs to.
+    `attempts_put_away_at` is when its attempts became too old to be kept; those below `put_away_cursor` are gone.
     """
 
     __tablename__ = "mailings"
@@ -114,6 +115,8 @@ class Mailing(Base):
     rate_per_second: Mapped[float | None]
     rate_count: Mapped[int] = mapped_column(server_default="0")
     rate_at: Mapped[datetime | None]
+    attempts_put_away_at: Mapped[datetime | None]
+    put_away_cursor: Mapped[int] = mapped_column(server_default="1")
 
 
 class MailingEvent(Base):

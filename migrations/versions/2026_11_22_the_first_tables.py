@@ -384,6 +384,8 @@ def upgrade() -> None:
         sa.Column("rate_per_second", sa.Double(), nullable=True),
         sa.Column("rate_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rate_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempts_put_away_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("put_away_cursor", sa.BigInteger(), server_default="1", nullable=False),
         sa.ForeignKeyConstraint(["campaign_id"], ["mailings.id"], name=op.f("fk_mailings_campaign_id_mailings")),
         sa.ForeignKeyConstraint(
             ["content_version_id"],
