@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from email_campaign.db import Base
 
+UNSTORED_REPLY = "(the reply could not be stored"
+"""How the words begin that stand for a reply which Postgres refused. Code and enhanced code are left out with it."""
+
 
 class Attempt(Base):
     """What happened once to one copy: who said what, when, at which step.

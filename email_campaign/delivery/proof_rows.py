@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from email_campaign.delivery.attempts import UNSTORED_REPLY
 from email_campaign.delivery.proof_checks import Check, Tally
 
 
@@ -29,6 +30,7 @@ def check_page(session: Session, page: Page, tallies: Mapping[Check, Tally]) -> 
         "last": page.last,
         "put_away": page.put_away_at,
         "settled": page.is_settled,
+        "unstored": UNSTORED_REPLY,
     }
     read = session.execute(_PAGE, values).one()
     tallies[Check.POSITIONS].checked_count += read.row_count
@@ -72,7 +74,7 @@ WITH told AS (
     SELECT position, count(*) AS logged, max(number) AS last,
         count(*) FILTER (WHERE verdict = 'accepted' AND phase = 'body') AS bodies,
         bool_or(verdict = 'accepted' AND (phase = 'hand' OR phase = 'body' AND (code BETWEEN 200 AND 299
-            OR code IS NULL AND reply LIKE '(the reply could not be stored%'))) AS is_accepted,
+            OR code IS NULL AND starts_with(reply, :unstored)))) AS is_accepted,
         bool_or(verdict = 'accepted' AND NOT late) AS was_accepted,
         bool_or(verdict = 'accepted' AND phase = 'hand') AS was_decided,
         bool_or(verdict = 'unknown') AS was_unknown,

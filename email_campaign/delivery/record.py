@@ -17,6 +17,7 @@ import psycopg
 
 from email_campaign.campaigns.mailings import SEND_LOCK
 from email_campaign.delivery import arrays
+from email_campaign.delivery.attempts import UNSTORED_REPLY
 from email_campaign.delivery.late import record_late
 from email_campaign.delivery.results import Claim, Result
 
@@ -153,7 +154,7 @@ class Recorder:
         log.error("row %d-%d was refused by Postgres: %s", claim.mailing_id, claim.position, name)
         if isinstance(item.order, Claim):
             return "not now"
-        words = f"(the reply could not be stored: {name})"
+        words = f"{UNSTORED_REPLY}: {name})"
         bare = replace(item.order, reply=words, variables=None, code=None, enhanced_code=None)
         if item.order == bare:
             return None

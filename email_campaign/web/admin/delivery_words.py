@@ -30,7 +30,11 @@ def sentence(copy: Copy, attempts: Attempts) -> Markup | str:
     row = copy.delivery
     match DeliveryState(row.state):
         case DeliveryState.PENDING:
-            return "Waiting for its turn." if not attempts else "Waiting to be tried again, which is its turn now."
+            return (
+                "Waiting for its turn."
+                if not row.attempt_count
+                else "Waiting to be tried again, which is its turn now."
+            )
         case DeliveryState.SENDING:
             return "On its way at this moment: the mail is being handed over, and its receipt is not here yet."
         case DeliveryState.ACCEPTED | DeliveryState.REJECTED if (hand := _by_hand(row, attempts)) is not None:
@@ -39,12 +43,14 @@ def sentence(copy: Copy, attempts: Attempts) -> Markup | str:
             return words.format(marked, time_words(hand.finished_at, seconds=True), hand.reply)
         case DeliveryState.ACCEPTED:
             words = Markup("Accepted by {}{} on {} try.")
-            return words.format(_relay(attempts), _when(attempts), _ordinal(attempts))
+            return words.format(_relay(attempts), _when(attempts), _ordinal(row))
         case DeliveryState.DEFERRED:
             words = Markup("Not taken yet after {}: {}.{}")
-            return words.format(count(len(attempts), "try", "tries"), reason_words(row.reason), _again(row))
+            return words.format(count(row.attempt_count, "try", "tries"), reason_words(row.reason), _again(row))
         case DeliveryState.REJECTED if row.reason == "expired":
-            return f"Given up after {count(len(attempts), 'try', 'tries')}{_span(attempts)}: it was put off each time."
+            return (
+                f"Given up after {count(row.attempt_count, 'try', 'tries')}{_span(attempts)}: it was put off each time."
+            )
         case DeliveryState.REJECTED:
             words = Markup("Rejected{}{}: {}.")
             return words.format(_by(attempts), _when(attempts), reason_words(row.reason))
@@ -112,8 +118,8 @@ def _again(row: Delivery) -> Markup:
     return Markup(" It is tried again at {}.").format(time_words(row.next_attempt_at, seconds=True))
 
 
-def _ordinal(attempts: Attempts) -> str:
-    n = max(1, len(attempts))
+def _ordinal(row: Delivery) -> str:
+    n = max(1, row.attempt_count)
     if n == 1:
         return "the first"
     suffix = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")

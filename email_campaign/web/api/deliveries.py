@@ -36,7 +36,7 @@ class DeliveryRow(BaseModel):
 
 
 class AttemptOut(BaseModel):
-    """One SMTP transaction for one copy, as it is kept for good."""
+    """One SMTP transaction for one copy, as it is kept for ATTEMPTS_KEPT_DAYS."""
 
     number: int
     started_at: datetime
@@ -62,6 +62,9 @@ class DeliveryOut(DeliveryRow):
     campaign_id: int | None = Field(description="The campaign that it belongs to, also for a test.")
     message_id: Annotated[str, Field(description="The same on every attempt.", examples=["<5f1c…@example.com>"])]
     attempts: list[AttemptOut] = Field(description="The first one first.")
+    attempts_put_away_at: datetime | None = Field(
+        description="When attempts of its mailing became too old to be kept: those that are not here were there."
+    )
 
 
 class ReasonOut(BaseModel):
@@ -112,6 +115,7 @@ def show_delivery(session: SessionDep, settings: SettingsDep, delivery_id: str) 
         kind=mailing.kind,
         campaign_id=mailing_id if is_campaign else mailing.campaign_id,
         message_id=derive_message_id(key, mailing_id, position, mailing.from_address),
+        attempts_put_away_at=mailing.attempts_put_away_at,
         attempts=[_attempt(*row) for row in queries.attempts_of(session, mailing_id, position)],
     )
 
