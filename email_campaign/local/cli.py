@@ -18,6 +18,7 @@ from email_campaign.address import BadAddress, domain_of, normalise
 from email_campaign.clock import utc_now
 from email_campaign.content.dkim import make_key
 from email_campaign.db import SessionFactory, make_engine
+from email_campaign.delivery.proof import Verdict
 from email_campaign.errors import DomainError, Invalid, NotFound
 from email_campaign.local import places, runfile, status
 from email_campaign.local.administrator import create_administrator, generate_password
@@ -27,6 +28,7 @@ from email_campaign.local.demo.client import DemoFailed
 from email_campaign.local.migrate import migrate
 from email_campaign.local.ports import PortsUnavailable
 from email_campaign.local.programs import StartFailed
+from email_campaign.local.prove import EXIT_CODES, add_arguments, prove_campaign, verify_file
 from email_campaign.local.reset import reset
 from email_campaign.local.run import run
 from email_campaign.local.runfile import AlreadyRunning
@@ -49,7 +51,7 @@ def main() -> None:
     except StartFailed as failure:
         sys.exit(f"{failure}\n\n{failure.log_tail}" if failure.log_tail else str(failure))
     except OperationalError as error:
-        sys.exit(f"The database does not answer: {str(error.orig).strip().splitlines()[0]}")
+        sys.exit(_unreachable(error))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -74,10 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     dkim = add("dkim-key", _dkim_key, "make a key that signs a domain's mail, and say what to publish in its DNS")
     dkim.add_argument("domain", help="the domain of the senders, such as example.com")
     dkim.add_argument("--selector", default="campaign", help="the key's name in the DNS (default: campaign)")
+    add_arguments(add("prove", _prove, "recount a campaign from its rows; the exit code says whether it holds"))
     demo = add("demo", _demo, "play the demo again on the running service: 1,000 letters to our inbox")
     demo.add_argument("--crash", action="store_true", help="kill a worker and the broker in mid-send, and reckon up")
     add("reset", _reset, "delete the data of the embedded services, after asking")
     return parser
+
+
+def _unreachable(error: OperationalError) -> str:
+    return f"The database does not answer: {str(error.orig).strip().splitlines()[0]}"
 
 
 def _run(_: argparse.Namespace, settings: Settings) -> int:
@@ -125,15 +132,31 @@ def _dkim_key(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _prove(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Whatever keeps it from being checked is an answer, too: 1 would say that something is wrong with the campaign."""
+    settings = _with_secret_key(settings)
+    try:
+        if arguments.file:
+            return verify_file(arguments, settings)
+        engine = make_engine(_with_database(settings), pool_size=1)
+        try:
+            return prove_campaign(arguments, settings, sessionmaker(engine, expire_on_commit=False))
+        finally:
+            engine.dispose()
+    except (DomainError, StartFailed, OSError) as error:
+        print(error, file=sys.stderr)
+    except OperationalError as error:
+        print(_unreachable(error), file=sys.stderr)
+    return EXIT_CODES[Verdict.NOT_CHECKED]
+
+
 def _demo(arguments: argparse.Namespace, settings: Settings) -> int:
     data_dir = places.data_dir(settings)
     running = runfile.find(data_dir)
     if not running:
         raise DemoFailed("The demo plays on a running service; start it with `make run` first.")
-    update: dict[str, object] = {"demo": "crash" if arguments.crash else True}
-    if not settings.secret_key.get_secret_value():
-        update["secret_key"] = SecretStr(places.kept_secret(data_dir / "secret-key"))
-    demo = Beside(_with_database(settings).model_copy(update=update), Terminal(sys.stdout))
+    update = {"demo": "crash" if arguments.crash else True}
+    demo = Beside(_with_database(_with_secret_key(settings)).model_copy(update=update), Terminal(sys.stdout))
     beside.play_on(demo, running.addresses, lambda: _pids(data_dir))
     return 0
 
@@ -160,6 +183,14 @@ def _with_database(settings: Settings) -> Settings:
     if not running:
         raise StartFailed("No database: set DATABASE_URL, or start the service with `make run` first.")
     return settings.model_copy(update={"database_url": running.addresses["database"]})
+
+
+def _with_secret_key(settings: Settings) -> Settings:
+    """The settings, with the secret key that `run` has made where none is set."""
+    kept = places.data_dir(settings) / places.SECRET_KEY_NAME
+    if settings.secret_key.get_secret_value() or not kept.is_file():
+        return settings
+    return settings.model_copy(update={"secret_key": SecretStr(kept.read_text().strip())})
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ VERSION: str = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project
 ROOT_FOLDER = Path("/var/lib/email-campaign")
 """As root, Postgres runs as an ordinary user, who cannot look below a home of mode 0700: so not in the checkout."""
 
+SECRET_KEY_NAME = "secret-key"  # noqa: S105 – a file's name
+"""The file in the data folder that holds the secret key where none is set."""
+
 
 def data_dir(settings: Settings) -> Path:
     """The folder of this checkout's embedded data; made if it is not there."""

@@ -49,7 +49,7 @@ def make(settings: Settings, data_dir: Path) -> Plan:
         services.append(server.program())
         update["redis_url"] = server.url
     if not settings.secret_key.get_secret_value():
-        update["secret_key"] = SecretStr(places.kept_secret(data_dir / "secret-key"))
+        update["secret_key"] = SecretStr(places.kept_secret(data_dir / places.SECRET_KEY_NAME))
     relay_is_inbox = not settings.model_fields_set & {"smtp_host", "smtp_port"}
     if relay_is_inbox:
         update |= {"smtp_host": settings.inbox_host, "smtp_port": chosen["smtp"]}

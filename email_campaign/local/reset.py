@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from email_campaign.local import runfile
+from email_campaign.local import places, runfile
 
 MADE_BY_RUN = (
-    *("postgres", "postgres-password", "valkey", "valkey-password", "secret-key", "beat-schedule*"),
+    *("postgres", "postgres-password", "valkey", "valkey-password", places.SECRET_KEY_NAME, "beat-schedule*"),
     *("inbox", "logs", "media", "postgres-programs-*", runfile.RUN_NAME),
 )
 """Only these go: a data folder that was set by hand may hold other things too."""
