@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from email_campaign import __version__
 from email_campaign.campaigns import campaigns
-from email_campaign.campaigns.mailings import Mailing
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.compose import derive_message_id
 from email_campaign.delivery.deliveries import DeliveryState
@@ -57,21 +56,26 @@ def sealed_log(
     Without `addresses` people stand there by their contact id and the keyed hash of their address, and replies are
     kept with the local parts of addresses blotted out. Raises NotFound, and Conflict for what was never launched.
     """
-    key, chain, states = seal_key(settings), Chain(), Counter[str]()
-    attempt_count = 0
     with factory() as session:
-        header = _header(session, wanted, key_name(key), now)
-        from_address = session.get_one(Mailing, wanted.campaign_id).from_address
-        relays = {relay.id: relay.name for relay in session.scalars(select(Relay))}
+        header = _header(session, wanted, key_name(seal_key(settings)), now)
+    return _lines(factory, wanted, settings, header, prove)
+
+
+def _lines(
+    factory: SessionFactory, wanted: Wanted, settings: Settings, header: dict[str, Any], prove: Callable[[], Proof]
+) -> Iterator[bytes]:
+    chain, states, attempt_count = Chain(), Counter[str](), 0
     yield chain.line(header)
     message_id_key = derive_keys(settings).message_id
+    with factory() as session:
+        relays = {relay.id: relay.name for relay in session.scalars(select(Relay))}
     first: int | None = 1
     while first is not None:
         with factory() as session:
             rows, first = _read_page(session, wanted.campaign_id, first)
         lines = []
         for row in rows:
-            message_id = derive_message_id(message_id_key, wanted.campaign_id, row.position, from_address)
+            message_id = derive_message_id(message_id_key, wanted.campaign_id, row.position, header["from"])
             record = _record(row, wanted, message_id, relays)
             states[row.state] += 1
             attempt_count += len(record["attempts"])
@@ -79,7 +83,7 @@ def sealed_log(
         yield b"".join(lines)
     counts = {state.value: states[state.value] for state in DeliveryState}
     footer = {"line": "footer", "deliveries": states.total(), "attempts": attempt_count, "states": counts}
-    yield chain.last_line(footer | _verdict(prove(), counts), key)
+    yield chain.last_line(footer | _verdict(prove(), counts), seal_key(settings))
 
 
 def _header(session: Session, wanted: Wanted, key: str, now: datetime) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from email_campaign.web.admin import dashboard as admin_dashboard
 from email_campaign.web.admin import deliveries as admin_deliveries
 from email_campaign.web.admin import imports as admin_imports
 from email_campaign.web.admin import lists as admin_lists
+from email_campaign.web.admin import proof as admin_proof
 from email_campaign.web.admin import relay as admin_relay
 from email_campaign.web.admin import suppressions as admin_suppressions
 from email_campaign.web.admin import tasks as admin_tasks
@@ -32,6 +33,7 @@ from email_campaign.web.api import imports as api_imports
 from email_campaign.web.api import launching as api_launching
 from email_campaign.web.api import lists as api_lists
 from email_campaign.web.api import previews as api_previews
+from email_campaign.web.api import proofs as api_proofs
 from email_campaign.web.api import relay as api_relay
 from email_campaign.web.api import suppressions as api_suppressions
 from email_campaign.web.api import tasks as api_tasks
@@ -53,6 +55,7 @@ API_ROUTERS: tuple[APIRouter, ...] = (
     api_launching.router,
     api_deliveries.router,
     api_unknown.router,
+    api_proofs.router,
     api_previews.router,
     api_templates.router,
     api_contacts.router,
@@ -70,6 +73,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     campaign_content.router,
     campaign_actions.router,
     campaign_log.router,
+    admin_proof.router,
     admin_deliveries.router,
     admin_unknown.router,
     admin_templates.router,

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from email_campaign import queue
 from email_campaign.accounts.users import User
 from email_campaign.audience.imports import TASK_KIND as IMPORT
+from email_campaign.delivery.proof_task import TASK_KIND as PROOF
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task, TaskState
 from email_campaign.web.admin.listing import read_listing
@@ -83,7 +84,8 @@ def show_task(request: Request, session: SessionDep, task_id: PathId, now: NowDe
         pace=tasks.pace(task, now),
         by=session.get(User, task.created_by) if task.created_by else None,
         result=_shown(task.result or {}),
-        subject_url=_address_of(task) if task.kind == IMPORT else "",
+        subject_url=_address_of(task) if task.kind in _TOLD_ELSEWHERE else "",
+        subject_word=task.kind,
     )
 
 
@@ -113,8 +115,11 @@ def cancel_task(request: Request, session: SessionDep, task_id: PathId, now: Now
 
 
 def _address_of(task: Task) -> str:
-    """Where the task is told best: an import has a page of its own."""
-    return f"/admin/imports/{task.subject_id}" if task.kind == IMPORT else f"{HERE}/{task.id}"
+    """Where the task is told best: an import and a proof have pages of their own."""
+    return _TOLD_ELSEWHERE[task.kind].format(task.subject_id) if task.kind in _TOLD_ELSEWHERE else f"{HERE}/{task.id}"
+
+
+_TOLD_ELSEWHERE = {IMPORT: "/admin/imports/{}", PROOF: "/admin/campaigns/{}/proof"}
 
 
 def _shown(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
