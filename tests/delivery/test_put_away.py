@@ -16,6 +16,7 @@ from email_campaign.delivery.proof import Verdict, prove
 from email_campaign.delivery.proof_checks import OF_ATTEMPTS
 from email_campaign.delivery.put_away import put_away_old
 from email_campaign.delivery.retry_by_hand import Retryable, retry
+from email_campaign.delivery.unknown import Decision, Resolution, resolve
 from tests import factories
 from tests.delivery.conftest import Engine
 from tests.tools.scripted_smtp import Rule, Script
@@ -158,9 +159,11 @@ def test_who_may_have_it_already_is_remembered(make_engine: Callable[..., Engine
     put_away_old(engine.factory, DAYS, utc_now() + LATER)
     assert [(one["verdict"], one["variables"]) for one in engine.attempts(mailing_id)] == [("unknown", None)] * 2
     with engine.factory.begin() as session:
-        retry(session, mailing_id, Retryable.UNKNOWN, actor="Ada", now=utc_now())
+        now = utc_now()
+        assert resolve(session, mailing_id, [1], Decision(Resolution.RESEND, "Ada", now), now) == 1
     while not engine.is_settled(mailing_id):
         engine.send(engine.dispatch())
         engine.sweep()
     # By hand once, and not by the policy once more.
-    assert len(engine.attempts(mailing_id)) == 3
+    assert [one["phase"] for one in engine.attempts(mailing_id)] == ["body", "body", "hand", "body"]
+    assert prove(engine.factory, mailing_id, utc_now()).verdict is Verdict.HOLDS
