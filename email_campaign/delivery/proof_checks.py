@@ -43,8 +43,8 @@ _STATEMENTS = {
 }
 
 _NOTED = {
-    Check.ACCEPTED: "of them by somebody's decision.",
-    Check.ONCE: "unknown copies were sent again, and the relay took both mails.",
+    Check.ACCEPTED: "Of these by somebody's decision",
+    Check.ONCE: "Unknown copies that were sent again, and of which the relay took both mails",
 }
 
 OF_ATTEMPTS = (Check.ACCEPTED, Check.ATTEMPTS, Check.STATES, Check.ONCE)
@@ -77,7 +77,7 @@ class Tally:
     @property
     def note(self) -> str:
         """All that is worth saying beside the numbers; empty where there is nothing."""
-        noted = f"{self.noted_count:,} {_NOTED[self.check]}" if self.noted_count else ""
+        noted = f"{_NOTED[self.check]}: {self.noted_count:,}." if self.noted_count else ""
         return " ".join(filter(None, (self.failed, self.remark, noted)))
 
     def add_wrong(self, words: str, delivery: str | None = None) -> None:

@@ -56,16 +56,18 @@ def _wrongs(row: Mapping[str, Any]) -> list[tuple[Check, str]]:
     said = {
         "is_unplaced": (Check.POSITIONS, "No stretch of the enrolment covers its position."),
         "is_unborne": (Check.ACCEPTED, "It is accepted, and no attempt says that the relay took it."),
-        "is_miscounted": (
-            Check.ATTEMPTS,
-            f"{counted:,} attempts were counted, and the log has {logged:,}, the last with the number {row['last']:,}.",
-        ),
+        "is_miscounted": (Check.ATTEMPTS, _miscounted(counted, logged, row["last"])),
         "is_untold": (Check.STATES, f"It is {state}, and no attempt says so."),
         "is_forgotten": (Check.STATES, f"The relay accepted it, and yet it is {state}."),
         "is_double": (Check.ONCE, f"The relay accepted it {row['bodies']} times."),
         "is_left": (Check.ENDED, f"It is {state}" + (", and due to be tried again." if row["is_due"] else ".")),
     }
     return [wrong for flag, wrong in said.items() if row[flag]]
+
+
+def _miscounted(counted: int, logged: int, last: int) -> str:
+    gap = f", the last with the number {last:,}" if logged == counted else ""
+    return f"Attempts that were counted: {counted:,}; that stand in the log: {logged:,}{gap}."
 
 
 # An accepted attempt without a code is one whose words Postgres refused: the recorder keeps it without them.

@@ -117,7 +117,7 @@ _KINDS = {
     "missing": ("state = 'accepted' AND NOT named", "It is accepted, and the relay's log does not name it."),
     "doubled": (
         "taken > bodies AND bodies > 0",
-        "A body was handed over {bodies} times, and {taken} mails were taken.",
+        "Bodies that were handed over: {bodies}; mails that were taken: {taken}.",
     ),
     "strange": ("named AND bodies = 0", "It is {state} and no body was handed over, but the relay's log names it."),
     "unknown": ("named AND state = 'unknown'", "It is unknown, and the relay's log names it."),

@@ -31,6 +31,7 @@ PAGES = (
     "/admin/campaigns/{sent}/log",
     "/admin/campaigns/{sent}/unknown",
     "/admin/campaigns/{sent}/content",
+    "/admin/campaigns/{sent}/proof",
     "/admin/deliveries/{sent}-1",
     "/admin/unknown",
     "/admin/contacts",

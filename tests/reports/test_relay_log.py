@@ -91,7 +91,7 @@ def test_a_copy_that_was_taken_twice_is_doubled(log: Log) -> None:
     log.took(2, "4Qx1zC0zZz")
     seen = log.compared()
     assert (seen.verdict, seen.doubled_count, named(seen)) == (Verdict.DOES_NOT_HOLD, 1, ["2"])
-    assert seen.found[0].words == "A body was handed over 1 times, and 2 mails were taken."
+    assert seen.found[0].words == "Bodies that were handed over: 1; mails that were taken: 2."
 
 
 def test_a_copy_that_was_sent_again_after_it_was_unknown_may_stand_there_twice(

@@ -13,3 +13,6 @@ const parts = {
 for (const [selector, module] of Object.entries(parts)) {
   if (document.querySelector(selector)) import(module);
 }
+
+// On a phone the tab that the page is may stand beyond the edge.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
