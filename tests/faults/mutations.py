@@ -238,6 +238,12 @@ MUTATIONS = [
         (REPLIES, "return replace(_CLOSED, spared=phase is not Phase.BODY)", "return replace(_CLOSED, spared=False)"),
     ),
     _guard(
+        "a relay that says too much gets less",
+        "f17_storm_of_421.py::test_f17_the_rate_falls_in_a_storm_and_recovers",
+        r"assert",
+        (PROCESS, "if await asyncio.to_thread(self._note_complaint, complaint):", "if False:"),
+    ),
+    _guard(
         "failures at the same time are one failure",
         "f18_relay_outage.py::test_f18_an_outage_consumes_no_attempt_and_brings_no_storm",
         r"assert",
@@ -301,6 +307,22 @@ MUTATIONS = [
             LEASES,
             "WHERE s.mailing_id = :mailing AND s.closed_at IS NULL AND s.worker_id IS NULL AND NOT",
             "WHERE s.mailing_id = :mailing AND s.closed_at IS NULL OR",
+        ),
+    ),
+    _guard(
+        "what the broker has forgotten is counted from the attempts",
+        "f22_limits.py::test_f22_a_lost_broker_grants_no_second_hour[campaign]",
+        r"assert",
+        (PROCESS, "return spent_in_window(session, limit, with_grants_in_hand=is_lost)", "return []"),
+    ),
+    _guard(
+        "the campaign's own limits hold beside the relay's",
+        "f22_limits.py::test_f22_limits_of_relay_and_campaign_hold_on_the_wire",
+        r"assert",
+        (
+            "email_campaign/delivery/orders.py",
+            "(*of_relay, *([slowed] if slowed else []), *of_mailing)",
+            "(*of_relay, *([slowed] if slowed else []))",
         ),
     ),
     _guard(
