@@ -23,6 +23,15 @@ from tests.tables import empty_tables
 from tests.tools.scripted_smtp import Script, ScriptedServer, running_smtp
 
 FINISH_SECONDS = 100.0
+LONG_SECONDS = 300
+"""For a long test together with the start of its service, which takes minutes where many others want the processors."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests get more time than others; those that know better say so themselves."""
+    for item in items:
+        if item.get_closest_marker("faults") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +117,14 @@ class Scene:
         """How many of its copies are in this state."""
         return int(self.service.get(f"/campaigns/{campaign_id}")["counts"][state])
 
+    def leases_of(self, name: str) -> int:
+        """How many slices this program holds, as Postgres has it."""
+        return self._ask(name, "SELECT count(*) FROM slices s JOIN workers w ON w.id = s.worker_id WHERE w.pid = :pid")
+
+    def lives_of(self, name: str) -> int:
+        """How often it registered: again when it finds that it was declared dead."""
+        return self._ask(name, "SELECT count(*) FROM workers w WHERE w.pid = :pid")
+
     def kill(self, *names: str) -> None:
         """Kill these programs, without a chance to say anything."""
         self.tally.made(len(names))
@@ -142,3 +159,7 @@ class Scene:
             check_carried(session, campaign_id)
             check_settled(session, campaign_id, self.service.settings, self.sink.log)
         return counts
+
+    def _ask(self, name: str, query: str) -> int:
+        with self.service.factory() as session:
+            return int(session.scalar(text(query), {"pid": self.service.processes[name].pid}) or 0)

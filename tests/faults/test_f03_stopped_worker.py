@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text
 
 from email_campaign.clock import utc_now
 from email_campaign.delivery import leases, workers
@@ -28,14 +27,14 @@ def test_f03_a_worker_stopped_before_the_intent_sends_nothing_when_it_wakes(scen
     before = len(scene.sink.log.events("rcpt"))
     campaign_id = scene.service.launch(60)
     wait_until(lambda: len(scene.sink.log.events("rcpt")) >= before + 16)
-    wait_until(lambda: _leased_by(scene, "send1") > 0)
+    wait_until(lambda: scene.leases_of("send1"))
     scene.signal("send1", signal.SIGSTOP)
     assert scene.sink.log.events("body-begun") == []
     scene.sink.script.rules.clear()
     assert scene.settled(campaign_id) == {"accepted": 60}  # without it: its slices were taken back
     woken_at = time.time()
     scene.signal("send1", signal.SIGCONT)
-    wait_until(lambda: _lives_of(scene, "send1") == 2)
+    wait_until(lambda: scene.lives_of("send1") == 2)
     later = scene.service.launch(20)
     assert scene.settled(later) == {"accepted": 20}
     begun = [event for event in scene.sink.log.events("body-begun") if event.at >= woken_at]
@@ -57,20 +56,6 @@ def test_f03_what_a_stopped_worker_learns_late_counts(scene: Scene) -> None:
     wait_until(lambda: scene.count(campaign_id, "unknown") < counts["unknown"])
     wait_until(lambda: scene.count(campaign_id, "unknown") == 0)
     assert scene.settled(campaign_id) == {"accepted": 60}
-
-
-def _leased_by(scene: Scene, name: str) -> int:
-    return _count(scene, name, "SELECT count(*) FROM slices s JOIN workers w ON w.id = s.worker_id WHERE w.pid = :pid")
-
-
-def _lives_of(scene: Scene, name: str) -> int:
-    """How often it registered: again when it finds that it was declared dead."""
-    return _count(scene, name, "SELECT count(*) FROM workers w WHERE w.pid = :pid")
-
-
-def _count(scene: Scene, name: str, query: str) -> int:
-    with scene.service.factory() as session:
-        return int(session.scalar(text(query), {"pid": scene.service.processes[name].pid}) or 0)
 
 
 def test_f03_a_reply_that_came_while_the_process_was_stopped_beats_the_timeout(

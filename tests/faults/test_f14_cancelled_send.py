@@ -75,3 +75,11 @@ def test_f14_a_stray_yes_is_nobodys_acceptance(engine_room: Engine, script: Scri
 def test_f14_a_stray_yes_before_the_first_mail_is_nobodys_acceptance(engine_room: Engine, script: Script) -> None:
     script.rules.append(Rule("ehlo", reply=b"250 hello\r\n250 and good morning", first=1))
     assert engine_room.run(engine_room.launch(2)) == {ACCEPTED: 2}
+
+
+def test_f14_a_reply_that_nobody_asked_for_ends_its_connection(engine_room: Engine, script: Script) -> None:
+    script.rules.append(Rule("data", reply=b"354 come on\r\n250 2.0.0 taken already", first=1))
+    assert engine_room.run(engine_room.launch(3)) == {ACCEPTED: 3}
+    log = engine_room.relay.log
+    without_a_body = {e.connection for e in log.events("connect")} - {e.connection for e in log.events("body-begun")}
+    assert len(without_a_body) >= 3
