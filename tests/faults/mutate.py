@@ -24,7 +24,7 @@ from tests.faults.mutations import MUTATIONS, Edit, Mutation
 from tests.faults.table import lines
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("email_campaign", "migrations", "templates", "tests", "alembic.ini", "pyproject.toml")
+COPIED = ("bench", "email_campaign", "migrations", "templates", "tests", "alembic.ini", "pyproject.toml")
 TEST_SECONDS = 150
 """A test that waits for what will never come is ended by its own timeout; its reason is that it still waits."""
 IMPATIENT = (
