@@ -21,13 +21,15 @@ from email_campaign.settings import Settings, get_settings
 log = logging.getLogger(__name__)
 
 SEND_QUEUES = ("send.system", "send")
-"""For send workers (thread pools). System mail (password resets, tests) has a queue of its own and never waits."""
+"""For send workers (thread pools). System mail (password resets, tests) has a queue of its own, for its launch too: it
+waits neither for the slices nor for the windows of campaigns."""
 CONTROL_QUEUE = "control"
 """For a prefork worker of its own: what moves mailings on. Short, and never behind imports and enrolments."""
 WORK_QUEUE = "work"
 """For a prefork worker: enrolments, imports and other long tasks, in hops."""
 
 LAUNCH = "email_campaign.launch"
+LAUNCH_ONE = "email_campaign.launch_one"
 ENROL = "email_campaign.enrol"
 DISPATCH = "email_campaign.dispatch"
 SEND = "email_campaign.send"
@@ -40,6 +42,7 @@ PUT_AWAY = "email_campaign.put_away"
 
 ROUTES = {
     LAUNCH: CONTROL_QUEUE,
+    LAUNCH_ONE: SEND_QUEUES[0],
     DISPATCH: CONTROL_QUEUE,
     WINDOW_DONE: CONTROL_QUEUE,
     SWEEP: CONTROL_QUEUE,

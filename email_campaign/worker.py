@@ -33,6 +33,7 @@ from email_campaign.queue import (
     ENROL,
     HOP,
     LAUNCH,
+    LAUNCH_ONE,
     PUT_AWAY,
     RECOUNT,
     SEND,
@@ -69,6 +70,17 @@ def launch(mailing_id: int) -> None:
         nudge(ENROL, mailing_id)
 
 
+@app.task(name=LAUNCH_ONE, ignore_result=True)
+def launch_one(mailing_id: int) -> None:
+    """Enrol a mailing of one and send it out of turn: a person waits for it."""
+    with session_factory().begin() as session:
+        enrolling.enrol_page(session, mailing_id, get_settings(), utc_now())
+    with session_factory().begin() as session:
+        window = dispatching.dispatch_one(session, mailing_id, get_settings(), utc_now())
+    if window is not None:
+        _publish(window)
+
+
 @app.task(name=ENROL, ignore_result=True)
 def enrol(mailing_id: int) -> None:
     """Enrol page after page for some seconds."""
@@ -88,9 +100,7 @@ def dispatch() -> None:
     with session_factory().begin() as session:
         windows = dispatching.dispatch(session, get_settings(), utc_now())
     for window in windows:
-        queue = SEND_QUEUES[0] if window.is_system else SEND_QUEUES[1]
-        header = [send.s(slice_id).set(queue=queue) for slice_id in window.slice_ids]
-        chord(header)(window_done.s(window.window_id, window.mailing_id))
+        _publish(window)
 
 
 @app.task(name=SEND)
@@ -156,6 +166,12 @@ def put_away() -> None:
     """Nightly: the attempts of mailings that were settled long ago."""
     if put_away_old(session_factory(), get_settings().attempts_kept_days, utc_now()):
         nudge(PUT_AWAY)
+
+
+def _publish(window: dispatching.Published) -> None:
+    queue = SEND_QUEUES[0] if window.is_system else SEND_QUEUES[1]
+    header = [send.s(slice_id).set(queue=queue) for slice_id in window.slice_ids]
+    chord(header)(window_done.s(window.window_id, window.mailing_id))
 
 
 @cache

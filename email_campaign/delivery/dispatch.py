@@ -65,6 +65,19 @@ def dispatch(session: Session, settings: Settings, now: datetime) -> list[Publis
     return published
 
 
+def dispatch_one(session: Session, mailing_id: int, settings: Settings, now: datetime) -> Published | None:
+    """Like `dispatch`, for a mailing of one that need not wait for its turn; None leaves it to `dispatch`.
+
+    Without the dispatch lock: a stretch is cut by one at a time. Safe to repeat.
+    """
+    mailing = session.get_one(Mailing, mailing_id)
+    relay = session.get_one(Relay, mailing.relay_id)
+    if mailing.state is not MailingState.SENDING or relay.state is RelayState.PAUSED or relay.failure_count:
+        return None
+    opened = _open_window(session, mailing, Share(1, 1), settings, now)
+    return opened[0] if opened else None
+
+
 def finish_if_done(session: Session, mailing_id: int, now: datetime) -> bool:
     """Take a mailing of which nothing is left to do to `finished`; a cancelled one is settled. Safe to repeat.
 

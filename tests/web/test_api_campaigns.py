@@ -200,7 +200,7 @@ def test_a_test_is_a_mailing_of_one_of_its_own(
     assert sent.status_code == 202
     mailing_id = sent.json()["mailing_id"]
     assert sent.json()["delivery_id"] == f"{mailing_id}-1"
-    assert nudges == [(queue.LAUNCH, mailing_id)]
+    assert nudges == [(queue.LAUNCH_ONE, mailing_id)]
     with session_factory() as session:
         mailing = session.get_one(Mailing, mailing_id)
     assert (mailing.kind, mailing.campaign_id) == (MailingKind.TEST, ready.id)

@@ -247,7 +247,7 @@ def test_a_test_goes_to_an_address_with_the_words_of_a_contact(
         test = session.scalars(select(Mailing).where(Mailing.kind == MailingKind.TEST)).one()
         assert test.recipient_address == "me@example.com"
         assert test.recipient_variables["name"] == "Person 1"
-        assert nudges == [(queue.LAUNCH, test.id)]
+        assert nudges == [(queue.LAUNCH_ONE, test.id)]
     page = signed_in.get(f"{HERE}/{campaign_id}").text
     assert "on its way" in page
     assert f"/admin/deliveries/{test.id}-1" in page

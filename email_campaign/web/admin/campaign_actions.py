@@ -92,7 +92,7 @@ def send_test(
         context = draft_context(session, settings, campaign, now, "")
         return refuse_form(request, "admin/campaigns/draft.html", form, error, refused="test", **context)
     session.commit()
-    queue.nudge(queue.LAUNCH, mailing.id)
+    queue.nudge(queue.LAUNCH_ONE, mailing.id)
     return redirect(request, f"{HERE}/{campaign_id}", f"A test to {address} is on its way.")
 
 

@@ -121,7 +121,7 @@ def send_test_mail(
     answer = TestMailOut(mailing_id=mailing.id, delivery_id=f"{mailing.id}-1")
     once.keep(202, answer)
     session.commit()
-    queue.nudge(queue.LAUNCH, mailing.id)
+    queue.nudge(queue.LAUNCH_ONE, mailing.id)
     return answer
 
 
