@@ -223,11 +223,14 @@ class Connection(asyncio.Protocol):
         if len(self._rest) > MAX_REPLY_BYTES or len(self._lines) > 1000:
             self.abort("the relay's reply does not end")
             return
+        waiting = len(self._steps)
         for line in lines:
-            self._lines.append(line.rstrip(b"\r"))
+            self._lines.append(line)
             if line[3:4] != b"-":
                 reply_lines, self._lines = self._lines, []
                 self._take(reply_lines)
+        if 0 < len(self._steps) < waiting:
+            self._watch(self._timeouts.command)
 
     def _take(self, lines: list[bytes]) -> None:
         if not self._steps:
@@ -247,8 +250,6 @@ class Connection(asyncio.Protocol):
             answer.said = Said(step.phase, parse_reply(lines))
         if not answer.open_steps and not answer.future.done():
             answer.future.set_result(answer.said)
-        if self._steps:
-            self._watch(self._timeouts.command)
         if goes_on and step.phase is Phase.DATA and answer.said is not None:
             self.abort("the relay refused the envelope and yet asked for the body")
 
