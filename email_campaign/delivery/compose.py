@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from email_campaign.address import domain_of
 from email_campaign.content.dkim import Signer
@@ -40,8 +40,7 @@ class Letterhead:
     signer: Signer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """The bytes that go out, with what they were made from."""
 
     data: bytes

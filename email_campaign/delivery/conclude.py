@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.leases import Copy
@@ -28,8 +28,7 @@ class RetryRules:
     deadline_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(NamedTuple):
     """One attempt at one copy, as far as it is known before its verdict. `others_pass`: the relay takes mail."""
 
     copy: Copy

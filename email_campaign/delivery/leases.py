@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session
@@ -17,8 +17,7 @@ MOST_BYTES = 8 * 1024 * 1024
 """Attributes of contacts that one lease holds in memory, as text; one contact may stand over it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """A pending row with what its message is composed from."""
 
     claim: Claim
@@ -92,14 +91,14 @@ def take(session: Session, slice_id: int, worker_id: int, token: int) -> Lease |
         count_moves(session, span.mailing_id, {"pending": -skipped, "skipped": skipped})
     copies = [
         Copy(
-            claim=Claim(span.mailing_id, r.position, slice_id, token),
-            recipient={**r.attributes, "name": r.name, "address": r.address},
-            burnt_count=r.burnt_count,
-            spared_count=r.spared_count,
-            first_attempt_at=r.first_attempt_at,
+            Claim(span.mailing_id, position, slice_id, token),
+            {**attributes, "name": name, "address": address},
+            burnt_count,
+            spared_count,
+            first_attempt_at,
         )
-        for r in rows
-        if r.address is not None
+        for position, burnt_count, spared_count, first_attempt_at, address, name, attributes in rows
+        if address is not None
     ]
     return Lease(span, token, copies)
 

@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 RESULT_WAIT_SECONDS = 0.05
 """A result waits this long for an intent to share the commit with."""
 MAX_BATCH = 256
+CROWD = 16
+"""After a commit of so many orders more are about to come in."""
+GATHER_STEP_SECONDS = 0.001
+GATHER_SECONDS = 0.005
 COMMITS_A_PART = 1024
 """So many commits add to the same rows of the counters, then to new ones."""
 RECONNECT_SECONDS = (0.2, 5.0)
@@ -57,6 +61,7 @@ class Recorder:
         self._commit_count = 0
         self._is_hurried = False
         self._closing = False
+        self._last_count = 0
         self._connection: psycopg.Connection | None = None
         self.answered_count = 0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -117,6 +122,7 @@ class Recorder:
                     break
                 self._wake.wait(patience)
             self._is_waiting = self._is_hurried = False
+        self._gather()
         batch: list[_Item] = []
         rows: set[tuple[int, int]] = set()
         # One row stands at most once in a statement: the next order for it begins the next batch.
@@ -124,6 +130,15 @@ class Recorder:
             rows.add(self._queue[0].claim.key)
             batch.append(self._queue.popleft())
         return batch
+
+    def _gather(self) -> None:
+        """While many mails are under way, wait as long as more orders come: one commit for all costs half of two."""
+        until = time.monotonic() + GATHER_SECONDS
+        count = 0
+        while self._last_count >= CROWD and count < len(self._queue) < MAX_BATCH and time.monotonic() < until:
+            count = len(self._queue)
+            time.sleep(GATHER_STEP_SECONDS)
+        self._last_count = len(self._queue)
 
     def _commit(self, batch: list[_Item]) -> list[Answer]:
         """Commit the batch, however long Postgres stays away; a row that poisons it is committed by itself."""
@@ -163,7 +178,7 @@ class Recorder:
 
     def _commit_once(self, orders: Sequence[Claim | Result]) -> list[Answer]:
         results = sorted((o for o in orders if isinstance(o, Result)), key=lambda o: o.claim.key)
-        claims = sorted((o for o in orders if isinstance(o, Claim)), key=lambda o: o.key)
+        claims = sorted(o for o in orders if isinstance(o, Claim))
         mailing_ids = sorted({o.claim.mailing_id for o in results} | {o.mailing_id for o in claims})
         connection = self._connect()
         with connection.pipeline():

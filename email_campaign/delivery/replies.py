@@ -4,6 +4,7 @@ import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 TEXT_CHARACTERS = 1_000
 # Enough bytes for the code, the enhanced code and 1,000 characters of four bytes.
@@ -24,8 +25,7 @@ class Phase(enum.StrEnum):
     HAND = "hand"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A reply without its codes. `code` is 0 when the line carries none; `text` is fit for Postgres and for a page."""
 
     code: int

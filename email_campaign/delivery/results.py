@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from email_campaign.delivery.deliveries import DeliveryState
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A row and the fence under which it may be written: the token that must stand in its slice."""
 
     mailing_id: int

@@ -7,7 +7,7 @@ from top to bottom and you know how a mail leaves.
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -136,7 +136,7 @@ class SliceRun:
     def settle(self, trial: Trial, was: DeliveryState, verdict: Verdict, said: Said) -> None:
         """Hand the result to the recorder. Its commit is awaited at the end of the run; the next mail goes on."""
         if verdict.spared:
-            trial = replace(trial, others_pass=self.desk.mail_passes())
+            trial = trial._replace(others_pass=self.desk.mail_passes())
         result = conclude(trial, was, verdict, (said.phase, said.reply), self.rules, utc_now())
         self._commits.append(self.desk.recorder.record(result))
         while self._commits and self._commits[0].done():

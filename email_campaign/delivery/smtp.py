@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from email_campaign.delivery.replies import Phase, Reply, parse_reply
 
@@ -35,8 +35,7 @@ class Dropped(Exception):
         self.farewell = farewell
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """The step that decided, and the relay's words: an envelope's refusal, or the reply to the final dot."""
 
     phase: Phase
