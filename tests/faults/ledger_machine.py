@@ -244,7 +244,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._control(campaigns.cancel, "cancelled")
 
     @precondition(lambda self: self.model.state != "cancelled")
-    @rule(state=st.sampled_from([S.REJECTED, S.UNKNOWN, S.DEFERRED]))
+    @rule(state=st.sampled_from([S.REJECTED, S.DEFERRED]))
     def retry(self, state: S) -> None:
         which = retry_by_hand.Retryable(state.value)
         with self.grounds.factory.begin() as session:

@@ -130,7 +130,6 @@ class Model:
             if copy.state is state and copy.due != "now":
                 count += 1
                 copy.due = "now"
-                copy.asked += state is S.UNKNOWN
         if count and self.state == "finished":
             self._reopen()
         return count

@@ -71,13 +71,13 @@ MUTATIONS = [
     ),
     _guard(
         "a worker that was stopped asks whether it may still start a body",
-        "f03_stopped_worker.py::test_f03_a_body_that_was_held_back_after_its_intent_is_not_left_unknown",
+        "f03_stopped_within.py::test_f03_a_body_that_was_held_back_after_its_intent_is_not_left_unknown",
         r"assert \[",
         (SEND, "if not connection.is_open or not self._desk.may_start_body():", "if not connection.is_open:"),
     ),
     _guard(
         "an INTENT is fenced by the token in its slice",
-        "f03_stopped_worker.py::test_f03_an_intent_under_a_token_that_was_taken_back_is_refused",
+        "f03_stopped_within.py::test_f03_an_intent_under_a_token_that_was_taken_back_is_refused",
         r"assert .*go",
         (
             LEDGER,
@@ -86,8 +86,14 @@ MUTATIONS = [
         ),
     ),
     _guard(
+        "a late 250 resolves an unknown copy",
+        "f03_stopped_worker.py::test_f03_what_a_stopped_worker_learns_late_counts",
+        STILL,
+        (LATE, "result.state == DeliveryState.ACCEPTED or", "False and"),
+    ),
+    _guard(
         "a reply that waits in the socket is read before the timeout counts",
-        "f03_stopped_worker.py::test_f03_a_reply_that_came_while_the_process_was_stopped_beats_the_timeout",
+        "f03_stopped_within.py::test_f03_a_reply_that_came_while_the_process_was_stopped_beats_the_timeout",
         r"UNKNOWN",
         (
             SMTP,
@@ -400,6 +406,13 @@ MUTATIONS = [
         "f27_ledger_model.py::test_f27_the_ledger_equals_its_model_in_any_order_of_events",
         r"assert|AssertionError",
         (LEASES, 'BETWEEN :first AND :last AND d.slice_id IS NULL"', 'BETWEEN :first AND :last"'),
+    ),
+    _guard(
+        "a late refusal speaks of its own body only",
+        "f27_ledger_model.py::test_f27_the_ledger_equals_its_model_in_any_order_of_events[120-50]",
+        r"assert|AssertionError",
+        (LATE, "result.was != DeliveryState.SENDING or result.state", "result.state"),
+        (LATE, "HAVING count(*) = 1 AND min(phase) = 'sweep'", "HAVING count(*) >= 0"),
     ),
     _guard(
         "a slice is read by its positions over the primary key",

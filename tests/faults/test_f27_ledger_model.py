@@ -36,7 +36,7 @@ def grounds(session_factory: SessionFactory, settings: Settings, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(5, 30), pytest.param(40, 40, marks=[pytest.mark.faults, pytest.mark.timeout(600)])],
+    [(5, 30), pytest.param(120, 50, marks=[pytest.mark.faults, pytest.mark.timeout(600)])],
 )
 def test_f27_the_ledger_equals_its_model_in_any_order_of_events(grounds: Grounds, examples: int, steps: int) -> None:
     run_state_machine_as_test(
