@@ -99,7 +99,7 @@ def test_the_crash_demo_refuses_before_it_changes_anything(service: Service, sta
     assert "No send worker runs here" in refusal(stage, grip(service, {"valkey": 1}))
     few = refusal(stage, grip(service, ours, inbox_keep=100))
     assert "set INBOX_KEEP to 5000 and INBOX_MAX_BYTES to 100000000 at least" in few
-    sending = service.launch(20, limit_count=1, limit_seconds=3600)
+    sending = service.launch(20, limits=[{"count": 1, "seconds": 3600}])
     service.wait(f"/campaigns/{sending}", lambda campaign: campaign["state"] == "sending")
     assert "is being sent, and killing a worker would leave copies of it unknown" in refusal(stage, grip(service, ours))
     service.post(f"/campaigns/{sending}/cancel")

@@ -45,7 +45,7 @@ def crash(stage: Stage, tell: Teller, grip: Grip, people_count: int = PEOPLE) ->
         tell.say(f"{one.name}: {people_count:,} people get a letter, and meanwhile a worker and the broker are killed.")
         tell.say()
         list_id = steps.import_file(one, make_file(people_count))
-        draft = steps.write(one, list_id, limit_count=PER_SECOND, limit_seconds=1)
+        draft = steps.write(one, list_id, limits=[{"count": PER_SECOND, "seconds": 1}])
         with grip.factory() as session:
             audience = ledger.audience_of(session, list_id)
         with _slow_link(inbox):
