@@ -44,7 +44,7 @@ def service(
         "smtp_idle_seconds": 0.5,  # the inbox keeps its mood (Jim) for as long as a connection lasts
     }
     folder = services_dir / "browser"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # the files of this package need not follow one another
     empty_tables(engine)
     with running_service(settings, lifeline, folder, ("127.0.0.1", smtp_port), **update) as running:
         with running.factory.begin() as session:
