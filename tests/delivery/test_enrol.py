@@ -1,5 +1,7 @@
 """Enrolment on tables of which Postgres knows nothing yet."""
 
+import re
+
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -7,7 +9,7 @@ from email_campaign.clock import utc_now
 from email_campaign.delivery import enrol
 
 
-def test_a_list_that_was_filled_a_moment_ago_is_read_by_its_key_and_never_as_a_whole(session: Session) -> None:
+def test_a_list_that_was_filled_a_moment_ago_is_read_once_a_page_and_not_for_every_row(session: Session) -> None:
     session.execute(
         text("""
 INSERT INTO contacts (address, address_hash, name, attributes)
@@ -24,6 +26,4 @@ SELECT 'p' || g || '@d.example', sha256(g::text::bytea), '', '{}' FROM generate_
     values = {"mailing": 1, "lists": [77], "launched": utc_now(), "cursor": 0, "limit": 100, "next": 1}
     session.execute(enrol._IN_ORDER)
     plan = "\n".join(session.scalars(text(f"EXPLAIN (ANALYZE) {enrol._ENROL.text}"), {**values, "state": "pending"}))
-    assert "ix_subscriptions_list_state" not in plan
-    assert "Index Scan using pk_subscriptions" in plan
-    assert "rows=3000" not in plan
+    assert not re.search(r"ix_subscriptions_list_state.* loops=(?!1\))", plan), plan
