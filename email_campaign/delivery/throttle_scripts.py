@@ -50,10 +50,10 @@ local function read(raw, count, window, full)
       limit.used = limit.used + old[i + 1]
     end
   end
-  if full and limit.used < count then
-    table.insert(limit.log, now)
-    table.insert(limit.log, count - limit.used)
-    limit.used = count
+  if full then
+    -- As of now, whatever filled it before: each worker that comes back may have granted its own share until now.
+    limit.used = math.max(limit.used, count)
+    limit.log = {now, limit.used}
   end
   return limit
 end

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from email_campaign.delivery.throttle import Limit, Recall, Throttle
+from email_campaign.delivery.throttle_scripts import GRANT
 from email_campaign.local import ports, valkey
 from email_campaign.local.programs import Lifeline, running
 
@@ -231,6 +232,21 @@ def test_a_silent_broker_makes_it_slow_but_never_open(broker: str) -> None:
     assert in_the_silence >= 90
     assert slowest < 0.2, "only the first call waits for the broker"
     assert after == 90, "the shared limiter is used again"
+
+
+def test_who_comes_back_later_may_have_granted_its_share_until_then(redis_url: str) -> None:
+    """Workers find the broker again one after the other; the last of them begins the wait anew for all."""
+    limit, window = fresh("relay", 10), 1_000_000
+    with redis.Redis.from_url(redis_url) as client:
+        ask = client.register_script(GRANT)
+
+        def come_back() -> tuple[int, int]:
+            keys = ["throttle:epoch", f"throttle:limit:{limit.key}"]
+            granted, wait, *_ = ask(keys=keys, args=[5, b"", limit.count, window, 1, 0])
+            return granted, wait
+
+        assert come_back() == (0, window + 1)
+        assert come_back() == (0, window + 1)
 
 
 def test_a_worker_that_starts_without_a_broker_takes_its_windows_as_full() -> None:
