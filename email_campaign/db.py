@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, DateTime, Engine, Enum, Identity, MetaData, create_engine, func, text
+from sqlalchemy import BigInteger, DateTime, Engine, Enum, Identity, MetaData, create_engine, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 
@@ -66,9 +66,3 @@ def make_engine(settings: Settings, *, pool_size: int = 10) -> Engine:
 def session_factory() -> SessionFactory:
     """This process's session factory, made at first use (so after a fork, never before)."""
     return sessionmaker(make_engine(get_settings()), expire_on_commit=False)
-
-
-def is_reachable(factory: SessionFactory) -> bool:
-    """Whether the database answers a trivial question now."""
-    with factory() as session:
-        return bool(session.scalar(text("SELECT true")))

@@ -4,11 +4,13 @@ A message carries ids only and is a hint: rows decide what is done, and a Beat t
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
 from celery.exceptions import CeleryError
 from celery.schedules import crontab
+from celery.signals import before_task_publish
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
@@ -16,6 +18,7 @@ from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from email_campaign import tracing
 from email_campaign.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ HOP = "email_campaign.hop"
 TIDY = "email_campaign.tidy"
 RECOUNT = "email_campaign.recount"
 PUT_AWAY = "email_campaign.put_away"
+
+QUEUES = (*SEND_QUEUES, CONTROL_QUEUE, WORK_QUEUE)
 
 ROUTES = {
     LAUNCH: CONTROL_QUEUE,
@@ -136,6 +141,20 @@ def nudge(name: str, *ids: int) -> None:
         log.warning("the broker did not take %s%s, the sweep will: %s", name, ids, type(error).__name__)
 
 
+def depths(redis_url: str) -> Mapping[str, int] | None:
+    """How many messages wait in each queue; None when the broker does not answer."""
+    patience = {
+        "socket_connect_timeout": BROKER_PATIENCE_SECONDS,
+        "socket_timeout": BROKER_PATIENCE_SECONDS,
+        "max_retries": 0,
+    }
+    try:
+        with Connection(redis_url, transport_options=patience) as connection:
+            return {queue: _length(connection, queue) for queue in QUEUES}
+    except (OperationalError, RedisError, OSError):
+        return None
+
+
 def send_queue_is_empty() -> bool:
     """Whether the broker holds no send task; False when it does not answer."""
     try:
@@ -158,6 +177,11 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "recount": {"task": RECOUNT, "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600.0}},
         "put away": {"task": PUT_AWAY, "schedule": crontab(hour=4, minute=17), "options": {"expires": 3600.0}},
     }
+
+
+@before_task_publish.connect
+def _carry_trace(headers: dict[str, Any], **_: Any) -> None:
+    tracing.carry(headers)
 
 
 app = make_app(get_settings())

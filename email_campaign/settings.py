@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     public_url: str = Field("http://127.0.0.1:8000", description="how recipients reach this service; stands in mails")
     mail_from: str = Field("campaigns@example.com", description="sender of system mail, and the form's default")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    metrics_token: SecretStr = Field(SecretStr(""), description="opens /metrics; there are none without it")
+    otel_exporter_otlp_endpoint: str = Field(
+        "", description="where traces go, over OTLP/HTTP; none are made when empty"
+    )
 
     # The relay that mail is handed to
     smtp_host: str = "127.0.0.1"

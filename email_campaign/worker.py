@@ -3,13 +3,24 @@
 import logging
 import threading
 import time
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 from celery import chord
-from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
+from sqlalchemy.exc import SQLAlchemyError
 
 from email_campaign import log as logs
+from email_campaign import tracing
 from email_campaign.accounts import sessions as sign_ins
 from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.audience.imports import TASK_KIND as IMPORT
@@ -29,6 +40,7 @@ from email_campaign.delivery.recount import recount_recent
 from email_campaign.delivery.unknown_task import RESOLVE_HANDLER
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.queue import (
+    CONTROL_QUEUE,
     DISPATCH,
     ENROL,
     HOP,
@@ -41,12 +53,13 @@ from email_campaign.queue import (
     SWEEP,
     TIDY,
     WINDOW_DONE,
+    WORK_QUEUE,
     app,
     nudge,
     send_queue_is_empty,
 )
 from email_campaign.settings import get_settings
-from email_campaign.tasks import idempotency, running
+from email_campaign.tasks import idempotency, running, signs
 from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
@@ -56,8 +69,14 @@ HANDLERS = {IMPORT: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNKNOWN: RESOL
 ENROL_SECONDS = 5.0
 """After this an enrolment lets others have the worker, and comes back."""
 DRAIN_SECONDS = 5.0
+SIGN_SECONDS = 5.0
+"""A process says so often, at most, that it takes tasks from its queue."""
+SIGNING_QUEUES = frozenset({CONTROL_QUEUE, WORK_QUEUE})
+"""Send processes say it with their beat."""
 
 _process_lock = threading.Lock()
+_signed_at: dict[str, float] = {}
+_spans: dict[str, AbstractContextManager[Any]] = {}
 
 
 @app.task(name=LAUNCH, ignore_result=True)
@@ -136,6 +155,8 @@ def sweep() -> None:
     for task_id in waiting:
         nudge(HOP, task_id)
     dispatch()
+    with factory.begin() as session:
+        signs.give_sign(session, signs.SWEEP)
 
 
 @app.task(name=HOP, ignore_result=True)
@@ -187,7 +208,36 @@ def send_process() -> SendProcess:
 
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
-    logs.configure(get_settings().log_level)
+    logs.configure(get_settings().log_level, get_settings().log_format)
+    tracing.start(get_settings().otel_exporter_otlp_endpoint, "worker")
+
+
+@task_prerun.connect
+def _begin(task_id: str, task: Any, **_: Any) -> None:
+    queue = str((task.request.delivery_info or {}).get("routing_key"))
+    span = _spans[task_id] = tracing.work(task.name, task.request.headers or {}, {"task": task_id, "queue": queue})
+    span.__enter__()
+    trace = tracing.trace_id()
+    logs.set_ids(task=task_id, **({"trace": trace} if trace else {}))
+    if queue in SIGNING_QUEUES and time.monotonic() - _signed_at.get(queue, -SIGN_SECONDS) >= SIGN_SECONDS:
+        _sign(queue)
+
+
+@task_postrun.connect
+def _end(task_id: str, **_: Any) -> None:
+    if span := _spans.pop(task_id, None):
+        span.__exit__(None, None, None)
+    logs.set_ids()
+
+
+def _sign(queue: str) -> None:
+    try:
+        with session_factory().begin() as session:
+            signs.give_sign(session, queue)
+    except SQLAlchemyError as error:
+        log.warning("it could not be noted that tasks are taken from %s: %s", queue, type(error).__name__)
+    else:
+        _signed_at[queue] = time.monotonic()
 
 
 @worker_ready.connect
@@ -207,3 +257,9 @@ def _drain(**_: Any) -> None:
 def _close(**_: Any) -> None:
     if _start_send_process.cache_info().currsize:
         send_process().close(DRAIN_SECONDS)
+    tracing.stop()
+
+
+@worker_process_shutdown.connect
+def _close_child(**_: Any) -> None:
+    tracing.stop()

@@ -21,6 +21,7 @@ import email_campaign.delivery.relays
 import email_campaign.delivery.windows
 import email_campaign.delivery.workers
 import email_campaign.tasks.idempotency
+import email_campaign.tasks.signs
 import email_campaign.tasks.tasks  # noqa: F401 – like all above: imported for its tables
 from email_campaign.db import Base
 from email_campaign.settings import get_settings

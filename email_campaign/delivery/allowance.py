@@ -57,6 +57,7 @@ class Allowance:
         self._running: Counter[int] = Counter()
         self._lots: dict[int, _Lot] = {}
         self._lock = threading.Lock()
+        self.granted_count = self.refused_count = 0
 
     @property
     def mailing_ids(self) -> list[int]:
@@ -126,5 +127,7 @@ class Allowance:
                 return None
             grant = await self._throttle.grant(limits, lot.wanted())
             lot.put(grant.granted)
+            self.granted_count += grant.granted
+            self.refused_count += not grant.granted
             lot.none_until = 0.0 if grant.granted else time.monotonic() + grant.retry_after_seconds
         return None

@@ -26,12 +26,17 @@ class Pool:
         self._rules = rules
         self._idle: list[Connection] = []
         self.places = Places(rules.connections)
-        self.open_count = 0
+        self.open_count = self.opened_count = self.dropped_count = 0
 
     @property
     def has_idle(self) -> bool:
         """Whether a connection is open and waits for a mail."""
         return any(connection.is_open for connection in self._idle)
+
+    @property
+    def idle_count(self) -> int:
+        """Connections that wait for a mail."""
+        return len(self._idle)
 
     async def take(self) -> Connection:
         """A connection that can carry a mail, opened if need be. Raises connect.ConnectFailed."""
@@ -42,6 +47,7 @@ class Pool:
             await self._retire(connection)
         connection = await open_connection(self._target)
         self.open_count += 1
+        self.opened_count += 1
         return connection
 
     def may_keep(self, connection: Connection) -> bool:
@@ -61,6 +67,7 @@ class Pool:
         """Close at once: what happened on it was not expected."""
         connection.abort(why)
         self.open_count -= 1
+        self.dropped_count += 1
 
     async def close_idle(self) -> None:
         """Retire the connections that nobody used for a while; called with every beat."""

@@ -7,18 +7,22 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 
 import uvloop
 
+from email_campaign import log as logs
+from email_campaign import tracing
 from email_campaign.campaigns.mailings import halt
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import holds, leases, relays, slowing, workers
 from email_campaign.delivery.allowance import Allowance
 from email_campaign.delivery.connect import RelayTarget
+from email_campaign.delivery.measures import Measures
 from email_campaign.delivery.orders import Order, read_limits, read_order
 from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.record import Recorder
@@ -59,6 +63,7 @@ class SendProcess:
         self._orders: OrderedDict[int, Order] = OrderedDict()
         self._orders_lock = threading.Lock()
         self._stopping = False
+        self._slice_count, self._slice_at = 0, 0.0
         self._relay_failing = True
         self._success_noted = False
         self._away_until: datetime | None = None
@@ -84,10 +89,13 @@ class SendProcess:
                 lease = leases.take(session, slice_id, self.worker_id, secrets.randbits(62))
             if lease is None:
                 return
-            try:
-                hold = self._run(lease)
-            except DomainError as error:
-                hold = self._halt(lease.mailing_id, error)
+            self._slice_count, self._slice_at = self._slice_count + 1, time.time()
+            ids = {"mailing": lease.mailing_id, "slice": slice_id, "worker": self.worker_id}
+            with logs.ids(**ids), tracing.span("slice", {**ids, "copies": len(lease.copies)}):
+                try:
+                    hold = self._run(lease)
+                except DomainError as error:
+                    hold = self._halt(lease.mailing_id, error)
             with self._factory.begin() as session:
                 due_at, reason = (hold.until, hold.reason) if hold else (None, None)
                 leases.let_go(session, lease, due_at=due_at, hold_reason=reason)
@@ -256,7 +264,13 @@ class SendProcess:
 
     def _beat(self, rate: float | None) -> None:
         with self._factory.begin() as session:
-            alive = workers.beat(session, self.worker_id, rate_per_second=rate, connection_count=self.pool.open_count)
+            alive = workers.beat(
+                session,
+                self.worker_id,
+                rate_per_second=rate,
+                connection_count=self.pool.open_count,
+                measures=self._measures(),
+            )
             if not alive:
                 # Declared dead while it was stopped: what it held has been taken back, it goes on as a new worker.
                 now = utc_now()
@@ -271,6 +285,23 @@ class SendProcess:
         for lost in leased:
             if not self._held[lost.slice_id]:
                 self._give_back(lost)
+
+    def _measures(self) -> Measures:
+        times = self.recorder.commit_times
+        return Measures(
+            answered_count=self.recorder.answered_count,
+            slice_count=self._slice_count,
+            slice_at=self._slice_at,
+            granted_count=self._allowance.granted_count,
+            refused_count=self._allowance.refused_count,
+            commit_seconds=times.seconds,
+            commit_groups=times.groups,
+            commit_retry_count=times.retry_count,
+            opened_count=self.pool.opened_count,
+            dropped_count=self.pool.dropped_count,
+            idle_now=self.pool.idle_count,
+            most_connections=self._settings.send_connections,
+        )
 
     def _give_back(self, lost: workers.Leased) -> None:
         """A lease whose commit was not answered: this process does not know of it."""

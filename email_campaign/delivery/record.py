@@ -15,10 +15,12 @@ from typing import Literal, LiteralString
 
 import psycopg
 
+from email_campaign import tracing
 from email_campaign.campaigns.mailings import SEND_LOCK
 from email_campaign.delivery import arrays
 from email_campaign.delivery.attempts import UNSTORED_REPLY
 from email_campaign.delivery.late import record_late
+from email_campaign.delivery.measures import CommitTimes
 from email_campaign.delivery.results import Claim, Result
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ class Recorder:
         self._last_count = 0
         self._connection: psycopg.Connection | None = None
         self.answered_count = 0
+        self.commit_times = CommitTimes()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -99,7 +102,9 @@ class Recorder:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            answers = self._commit(batch)
+            with tracing.span("commit", {"worker": self.worker_id, "rows": len(batch)}):
+                answers = self._commit(batch)
+            self.commit_times.add(time.monotonic() - batch[0].since)
             self.answered_count += sum(1 for item in batch if isinstance(item.order, Result) and item.order.logged)
             self._loop.call_soon_threadsafe(_deliver, batch, answers)
         if self._connection is not None:
@@ -158,6 +163,7 @@ class Recorder:
             except Exception as error:
                 # Whatever it is, this thread must live: everybody waits for it, and the results are here alone.
                 log.warning("Postgres did not take %d rows, trying again: %s", len(batch), type(error).__name__)
+                self.commit_times.retry_count += 1
                 self._disconnect()
                 time.sleep(wait)
                 wait = min(wait * 2, longest)
@@ -166,7 +172,8 @@ class Recorder:
         """A row that Postgres refuses for what is in it: an intent does not go, a result goes without its words."""
         claim = item.claim
         name = type(error).__name__
-        log.error("row %d-%d was refused by Postgres: %s", claim.mailing_id, claim.position, name)
+        ids = {"mailing": claim.mailing_id, "position": claim.position}
+        log.error("row %d-%d was refused by Postgres: %s", claim.mailing_id, claim.position, name, extra=ids)
         if isinstance(item.order, Claim):
             return "not now"
         words = f"{UNSTORED_REPLY}: {name})"

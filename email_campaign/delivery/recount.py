@@ -30,7 +30,12 @@ def recount_recent(factory: SessionFactory, now: datetime) -> None:
     for mailing_id in recent:
         with factory.begin() as session:
             if found := recount(session, mailing_id):
-                log.error("the counters of mailing %d were wrong and are mended: %s", mailing_id, found)
+                log.error(
+                    "the counters of mailing %d were wrong and are mended: %s",
+                    mailing_id,
+                    found,
+                    extra={"mailing": mailing_id},
+                )
 
 
 _RECOUNT = text("""

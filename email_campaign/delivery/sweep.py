@@ -59,14 +59,16 @@ def _look_for_the_dead(factory: SessionFactory, settings: Settings) -> None:
     with factory.begin() as session:
         session.execute(select(func.pg_advisory_xact_lock(SWEEP_LOCK)))
         for worker_id in workers.look(session, settings.worker_dead_looks):
-            log.warning("worker %d is dead: no beat in %d looks", worker_id, settings.worker_dead_looks)
+            looks, ids = settings.worker_dead_looks, {"worker": worker_id}
+            log.warning("worker %d is dead: no beat in %d looks", worker_id, looks, extra=ids)
         held_by_the_dead = workers.leases_of_the_dead(session)
     for lost in held_by_the_dead:
         why = f"Worker {lost.worker_id} ended while the body was going out."
         with factory.begin() as session:
             unknown = leases.take_back(session, lost, why=why)
         if unknown:
-            log.warning("mailing %d: %d copies are unknown. %s", lost.mailing_id, unknown, why)
+            ids = {"mailing": lost.mailing_id, "slice": lost.slice_id, "worker": lost.worker_id}
+            log.warning("mailing %d: %d copies are unknown. %s", lost.mailing_id, unknown, why, extra=ids)
 
 
 def _cancel_rows(factory: SessionFactory, mailing_id: int) -> None:

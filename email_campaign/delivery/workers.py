@@ -1,12 +1,16 @@
 """Workers: one row per started send process, with the beat by which the others know that it lives."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Index, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from email_campaign.db import Base, BigId, CreatedAt
+from email_campaign.delivery.measures import Measures
 from email_campaign.delivery.windows import DISPATCH_LOCK
 
 
@@ -27,6 +31,7 @@ class Worker(Base):
     beat_count: Mapped[int] = mapped_column(server_default="0")
     rate_per_second: Mapped[float | None]
     connection_count: Mapped[int] = mapped_column(server_default="0")
+    measures: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     seen_beat_count: Mapped[int] = mapped_column(server_default="-1")
     missed_looks: Mapped[int] = mapped_column(server_default="0")
     ended_at: Mapped[datetime | None]
@@ -51,9 +56,21 @@ def register(session: Session, *, host: str, pid: int, now: datetime) -> int:
     return worker.id
 
 
-def beat(session: Session, worker_id: int, *, rate_per_second: float | None, connection_count: int) -> bool:
+def beat(
+    session: Session,
+    worker_id: int,
+    *,
+    rate_per_second: float | None,
+    connection_count: int,
+    measures: Measures | None = None,
+) -> bool:
     """Say that the worker lives. False when it was declared dead meanwhile: it must register anew."""
-    values = {"worker": worker_id, "rate": rate_per_second, "connections": connection_count}
+    values = {
+        "worker": worker_id,
+        "rate": rate_per_second,
+        "connections": connection_count,
+        "measures": json.dumps((measures or Measures()).to_row()),
+    }
     return session.execute(_BEAT, values).one_or_none() is not None
 
 
@@ -98,7 +115,8 @@ def fold_counters(session: Session) -> None:
 
 _BEAT = text("""
 UPDATE workers
-SET beat_at = now(), beat_count = beat_count + 1, rate_per_second = :rate, connection_count = :connections
+SET beat_at = now(), beat_count = beat_count + 1, rate_per_second = :rate, connection_count = :connections,
+    measures = CAST(:measures AS jsonb)
 WHERE id = :worker AND ended_at IS NULL RETURNING id
 """)
 _END = text("UPDATE workers SET ended_at = now(), connection_count = 0 WHERE id = ANY (:workers) AND ended_at IS NULL")

@@ -20,7 +20,7 @@ from email_campaign.content.dkim import make_key
 from email_campaign.db import SessionFactory, make_engine
 from email_campaign.delivery.proof import Verdict
 from email_campaign.errors import DomainError, Invalid, NotFound
-from email_campaign.local import places, runfile, status
+from email_campaign.local import doctor, places, runfile, status
 from email_campaign.local.administrator import create_administrator, generate_password
 from email_campaign.local.demo import beside
 from email_campaign.local.demo.beside import Beside
@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add("run", _run, "run the whole service, with its own Postgres and Valkey unless others are set")
     add("status", _status, "what runs, and where").add_argument("--json", action="store_true", help="for scripts")
+    doctor_text = "look at all that must be right for mail to go out, and say how to mend it; exit code 1: it is not"
+    add("doctor", _doctor, doctor_text).add_argument("--json", action="store_true", help="for scripts")
     add("migrate", _migrate, "bring the database to this release's schema")
     admin = add("create-admin", _create_admin, "create an administrator; the password is asked for, or generated")
     admin.add_argument("address", help="e-mail address to sign in with")
@@ -95,6 +97,17 @@ def _status(arguments: argparse.Namespace, settings: Settings) -> int:
     seen = status.look(places.data_dir(settings))
     print(status.as_json(seen) if arguments.json else status.as_text(seen))
     return 0 if seen.running else NOT_RUNNING
+
+
+def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
+    try:
+        data_dir = places.data_dir(settings)
+        settings = _with_secret_key(settings)
+    except OSError:
+        data_dir = places.CHECKOUT  # a container, whose file system is for reading only
+    found = doctor.examine(settings, data_dir, runfile.find(data_dir))
+    print(doctor.as_json(found) if arguments.json else doctor.as_text(found))
+    return 0 if doctor.is_well(found) else 1
 
 
 def _migrate(_: argparse.Namespace, settings: Settings) -> int:
@@ -187,8 +200,10 @@ def _with_database(settings: Settings) -> Settings:
 
 def _with_secret_key(settings: Settings) -> Settings:
     """The settings, with the secret key that `run` has made where none is set."""
+    if settings.secret_key.get_secret_value():
+        return settings
     kept = places.data_dir(settings) / places.SECRET_KEY_NAME
-    if settings.secret_key.get_secret_value() or not kept.is_file():
+    if not kept.is_file():
         return settings
     return settings.model_copy(update={"secret_key": SecretStr(kept.read_text().strip())})
 

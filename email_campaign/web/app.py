@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy.orm import sessionmaker
 from starlette.middleware import Middleware
 
-from email_campaign import __version__, log
+from email_campaign import __version__, log, tracing
 from email_campaign.db import SessionFactory, make_engine
 from email_campaign.settings import Settings, get_settings
 from email_campaign.web import errors, idempotency
@@ -44,7 +44,8 @@ from email_campaign.web.deps import api_user, page_user
 from email_campaign.web.forms import read_form
 from email_campaign.web.guard import Guard
 from email_campaign.web.openapi import DescribedApp
-from email_campaign.web.public import health, sign_in, styles, unsubscribe
+from email_campaign.web.public import health, metrics, sign_in, styles, unsubscribe
+from email_campaign.web.watch import Watch
 
 POOL_SIZE = 20
 """With as many more on top, a connection for each of the 40 threads that routes run in."""
@@ -87,6 +88,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
 )
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     health.router,
+    metrics.router,
     sign_in.router,
     unsubscribe.router,
     styles.router,
@@ -104,7 +106,7 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
-        middleware=[Middleware(Guard, settings=settings)],
+        middleware=[Middleware(Watch), Middleware(Guard, settings=settings)],
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
@@ -131,11 +133,13 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.log_format)
     if not settings.secret_key.get_secret_value():
         # Under an empty key anybody could sign a session.
         raise RuntimeError("SECRET_KEY is not set. Set it to a long random text, and never change it afterwards.")
+    tracing.start(settings.otel_exporter_otlp_endpoint, "web")
     yield
+    tracing.stop()
 
 
 app = create_app()

@@ -94,7 +94,9 @@ def wants_json(request: Request) -> bool:
 def unexpected(request: Request, error: Exception) -> Response:
     """500 with an id under which the log tells the rest; nothing of the inside is shown."""
     error_id = secrets.token_hex(4)
-    log.error("error %s in %s %s", error_id, request.method, request.url.path, exc_info=error)
+    log.error(
+        "error %s in %s %s", error_id, request.method, request.url.path, exc_info=error, extra={"error": error_id}
+    )
     return answer(
         request,
         Problem(

@@ -33,8 +33,8 @@ UPLOADS = ("/api/v1/imports", "/admin/imports")
 """Requests under these paths may be as large as an import."""
 MULTIPART_BYTES = 64 * 1024
 """What a form adds to the file that it carries."""
-PROBES = frozenset({"/livez", "/readyz"})
-"""Asked by address, not by name."""
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked by address or by a container's name, not by ours."""
 
 
 class Guard:

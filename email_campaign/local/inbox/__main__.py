@@ -15,7 +15,7 @@ logger = logging.getLogger("email_campaign.inbox")
 def main() -> None:
     """Exit status 0 after a signal, 1 when an address is taken."""
     settings = get_settings()
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.log_format)
     try:
         run(_serve(settings))
     except PortTaken as error:
