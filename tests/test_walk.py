@@ -1,5 +1,8 @@
 """The walk of a campaign through every part as it runs: API, Celery, Postgres, SMTP, inbox, and back to the API."""
 
+import json
+import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +16,7 @@ from email_campaign.settings import Settings
 from tests.invariants import check_settled
 from tests.service import Service, running_service
 from tests.tables import empty_tables
+from tests.tools.collector import Collector, running_collector
 from tests.tools.scripted_smtp import Rule, Script, ScriptedServer, running_smtp
 
 
@@ -23,10 +27,25 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with running_collector() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def service(
-    engine: Engine, settings: Settings, lifeline: Lifeline, services_dir: Path, relay: ScriptedServer
+    engine: Engine,
+    settings: Settings,
+    lifeline: Lifeline,
+    services_dir: Path,
+    relay: ScriptedServer,
+    collector: Collector,
 ) -> Iterator[Service]:
-    with running_service(settings, lifeline, services_dir, relay.address) as running:
+    """Watched as in the wild: logs in JSON, traces on."""
+    folder = services_dir / "walk"
+    folder.mkdir(mode=0o711)
+    watched = {"log_format": "json", "otel_exporter_otlp_endpoint": collector.endpoint}
+    with running_service(settings, lifeline, folder, relay.address, **watched) as running:
         yield running
     empty_tables(engine)
 
@@ -111,3 +130,33 @@ def test_a_killed_worker_loses_nobody_and_doubles_nobody(service: Service, relay
     assert set(counts) <= {"accepted", "unknown"}
     assert sum(counts.values()) == 300
     assert counts.get("unknown", 0) <= service.settings.send_connections
+
+
+def test_a_walk_is_traced_from_task_to_slice_and_commit(
+    service: Service, relay: ScriptedServer, collector: Collector
+) -> None:
+    settled(service, relay, service.launch(3))
+    wanted = {"email_campaign.launch", "email_campaign.send", "email_campaign.sweep", "slice", "commit"}
+    deadline = time.monotonic() + 30
+    while (
+        not wanted <= set(collector.names()) or "POST /api/v1/campaigns/{campaign_id}/launch" not in collector.names()
+    ):
+        assert time.monotonic() < deadline, set(collector.names())
+        time.sleep(0.1)
+    launched = {span.span_id for span in collector.spans if span.name.endswith("/launch")}
+    linked = [one.span_id for span in collector.spans if span.name == "email_campaign.launch" for one in span.links]
+    assert launched & set(linked)
+    assert "@" not in " ".join(map(str, collector.spans))
+
+
+def test_a_service_that_walks_is_ready_and_its_logs_name_nobody(service: Service, relay: ScriptedServer) -> None:
+    relay.script.rules.append(Rule("rcpt", reply=b"550 5.1.1 <p0@d0.example> is not here"))
+    settled(service, relay, service.launch(3))
+    answer = service.api.get(f"{service.settings.public_url}/readyz")
+    assert answer.status_code == 200, answer.text
+    written = "\n".join(log.read_text() for log in service.folder.glob("*.log"))
+    lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
+    told_by = {line["logger"].split(".")[0] for line in lines}
+    assert told_by >= {"uvicorn", "celery"}
+    assert any("task" in line for line in lines)
+    assert not re.search(r"\w@d\d", written)

@@ -40,14 +40,6 @@ class Overdue:
     since: datetime
 
 
-DATABASE_AWAY = Check(
-    "database",
-    ok=False,
-    seen="The database does not answer.",
-    mend="Start Postgres, or make room on its disk; keep the workers running, they hold results in memory.",
-)
-
-
 def checks(session: Session, settings: Settings, depths: Mapping[str, int] | None, now: datetime) -> list[Check]:
     """Every check. `depths` are the messages that wait in each queue, None when the broker does not answer.
 
@@ -62,6 +54,12 @@ def checks(session: Session, settings: Settings, depths: Mapping[str, int] | Non
         _send(session, settings, depths or {}, now),
         _due(session, now),
     ]
+
+
+def without_database(depths: Mapping[str, int] | None) -> list[Check]:
+    """What can be said when no row can be read."""
+    mend = "Start Postgres, or make room on its disk; keep the workers running, they hold results in memory."
+    return [Check("database", ok=False, seen="The database does not answer.", mend=mend), _broker(depths)]
 
 
 def overdue(session: Session, now: datetime) -> list[Overdue]:

@@ -50,12 +50,21 @@ class Collector:
 
 
 @contextmanager
-def tracing_to_collector() -> Iterator[Collector]:
-    """What is traced inside comes to the collector, at the latest when tracing stops."""
+def running_collector() -> Iterator[Collector]:
+    """A collector, for processes of their own."""
     made = Collector()
     try:
-        assert tracing.start(made.endpoint, "tests")
         yield made
     finally:
-        tracing.stop()
         made.close()
+
+
+@contextmanager
+def tracing_to_collector() -> Iterator[Collector]:
+    """What this process traces inside comes to the collector, at the latest when tracing stops."""
+    with running_collector() as made:
+        try:
+            assert tracing.start(made.endpoint, "tests")
+            yield made
+        finally:
+            tracing.stop()

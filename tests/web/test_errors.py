@@ -167,7 +167,9 @@ def test_a_database_that_is_away_is_said_with_when_to_try_again(without_database
 
 def test_health_without_a_database(without_database: TestClient) -> None:
     assert without_database.get("/livez").status_code == 200
-    assert without_database.get("/readyz").status_code == 503
+    ready = without_database.get("/readyz")
+    assert ready.status_code == 503
+    assert {check["name"]: check["ok"] for check in ready.json()["checks"]} == {"database": False, "broker": True}
 
 
 def test_a_person_reads_a_page_when_the_database_is_away(without_database: TestClient, signed_in: TestClient) -> None:

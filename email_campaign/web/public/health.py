@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.queue import depths
-from email_campaign.reports.health import DATABASE_AWAY, Check, checks
+from email_campaign.reports.health import Check, checks, without_database
 from email_campaign.settings import Settings
 from email_campaign.web.deps import FactoryDep, SettingsDep
 
@@ -54,4 +54,4 @@ def _look(factory: SessionFactory, settings: Settings) -> Sequence[Check]:
         with factory() as session:
             return checks(session, settings, waiting, utc_now())
     except (OperationalError, InterfaceError, PoolTimeout):
-        return [DATABASE_AWAY]
+        return without_database(waiting)
