@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "8c1f5e0a9d37"
-down_revision = "2f49affb7fda"
+down_revision = "7c1e0b6f5a2d"
 branch_labels = None
 depends_on = None
 
