@@ -16,6 +16,9 @@ SessionFactory = sessionmaker[Session]
 IDLE_IN_TRANSACTION_SECONDS = 10
 """A stopped process must not hold a lock that a pause is waiting for."""
 
+MIGRATION_LOCK = 0x6D6967
+"""An advisory lock: a migration holds it alone, a backup shares it, a restore takes it for its transaction."""
+
 BigId = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 CreatedAt = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]

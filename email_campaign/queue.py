@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signature
 from celery.exceptions import CeleryError
 from celery.schedules import crontab
 from celery.signals import before_task_publish
@@ -42,6 +42,9 @@ HOP = "email_campaign.hop"
 TIDY = "email_campaign.tidy"
 RECOUNT = "email_campaign.recount"
 PUT_AWAY = "email_campaign.put_away"
+BACK_UP = "email_campaign.back_up"
+TELL_FAILURE = "email_campaign.tell_failure"
+TELL_SUCCESS = "email_campaign.tell_success"
 
 QUEUES = (*SEND_QUEUES, CONTROL_QUEUE, WORK_QUEUE)
 
@@ -57,7 +60,13 @@ ROUTES = {
     TIDY: WORK_QUEUE,
     RECOUNT: WORK_QUEUE,
     PUT_AWAY: WORK_QUEUE,
+    BACK_UP: WORK_QUEUE,
+    TELL_FAILURE: WORK_QUEUE,
+    TELL_SUCCESS: WORK_QUEUE,
 }
+
+TOLD = {RECOUNT: "recount", PUT_AWAY: "put_away", BACK_UP: "back_up"}
+"""What the clock starts at night, with the kind under which people are told when it fails: no row would tell them."""
 
 RESULT_SECONDS = 900
 """Above any window's deadline: under `noeviction` chord results would otherwise live a day."""
@@ -133,10 +142,13 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
-def nudge(name: str, *ids: int) -> None:
-    """Hint at work that a committed row describes. Never raises: a broker that is away costs one Beat tick."""
+def nudge(name: str, *ids: int, by: Celery | None = None) -> None:
+    """Hint at work that a committed row describes. Never raises: a broker that is away costs one Beat tick.
+
+    `by`: the app of other settings than this process'.
+    """
     try:
-        app.send_task(name, args=ids, ignore_result=True)
+        (by or app).send_task(name, args=ids, ignore_result=True, **_callbacks(name))
     except (OperationalError, RedisError, CeleryError, OSError) as error:
         log.warning("the broker did not take %s%s, the sweep will: %s", name, ids, type(error).__name__)
 
@@ -169,13 +181,26 @@ def _length(connection: Connection, queue: str) -> int:
     return int(channel.client.llen(queue))
 
 
+def _callbacks(name: str) -> dict[str, Any]:
+    """Celery's link and link_error for what people are told of; the errback gets request, error and traceback."""
+    if name not in TOLD:
+        return {}
+    told = {"kind": TOLD[name]}
+    return {
+        "link": signature(TELL_SUCCESS, kwargs=told, immutable=True),
+        "link_error": signature(TELL_FAILURE, kwargs=told),
+    }
+
+
 def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """Idempotent ticks only; a tick that nobody took before the next one is worthless and expires."""
+    night = {"expires": 3600.0}
     return {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": settings.sweep_seconds}},
         "tidy": {"task": TIDY, "schedule": 600.0, "options": {"expires": 600.0}},
-        "recount": {"task": RECOUNT, "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600.0}},
-        "put away": {"task": PUT_AWAY, "schedule": crontab(hour=4, minute=17), "options": {"expires": 3600.0}},
+        "back up": {"task": BACK_UP, "schedule": crontab(hour=2, minute=17), "options": night | _callbacks(BACK_UP)},
+        "recount": {"task": RECOUNT, "schedule": crontab(hour=3, minute=17), "options": night | _callbacks(RECOUNT)},
+        "put away": {"task": PUT_AWAY, "schedule": crontab(hour=4, minute=17), "options": night | _callbacks(PUT_AWAY)},
     }
 
 

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     import_max_bytes: int = 200 * 1024 * 1024
     import_max_cell_characters: int = 10_000
 
+    # Backups
+    backup_dir: Path | None = Field(None, description="where the daily backup goes; none is made when unset")
+    backup_keep_days: int = Field(14, ge=0, description="daily backups that are older go; 0: none goes")
+
+    # Flower
+    flower_basic_auth: SecretStr = Field(SecretStr(""), description="user:password for its pages")
+
     # Sign-in
     session_days: int = 14
     sign_in_attempts: int = Field(10, description="failed sign-ins per address and per client in 15 minutes")

@@ -1,6 +1,8 @@
 """Every Celery task, a few lines each: open, call one domain function, nudge what follows."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from contextlib import AbstractContextManager
@@ -25,6 +27,7 @@ from email_campaign.accounts import sessions as sign_ins
 from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.audience.imports import TASK_KIND as IMPORT
 from email_campaign.audience.imports import purge_imports
+from email_campaign.backups import daily
 from email_campaign.campaigns import launching
 from email_campaign.clock import utc_now
 from email_campaign.db import session_factory
@@ -39,7 +42,9 @@ from email_campaign.delivery.put_away import put_away_old
 from email_campaign.delivery.recount import recount_recent
 from email_campaign.delivery.unknown_task import RESOLVE_HANDLER
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
+from email_campaign.errors import DomainError
 from email_campaign.queue import (
+    BACK_UP,
     CONTROL_QUEUE,
     DISPATCH,
     ENROL,
@@ -51,6 +56,8 @@ from email_campaign.queue import (
     SEND,
     SEND_QUEUES,
     SWEEP,
+    TELL_FAILURE,
+    TELL_SUCCESS,
     TIDY,
     WINDOW_DONE,
     WORK_QUEUE,
@@ -59,13 +66,15 @@ from email_campaign.queue import (
     send_queue_is_empty,
 )
 from email_campaign.settings import get_settings
-from email_campaign.tasks import idempotency, running, signs
+from email_campaign.tasks import idempotency, outcomes, running, signs
 from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
 
 HANDLERS = {IMPORT: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
 """Who carries out which kind of long task."""
+PROGRAMS = {daily.TASK_KIND: ("email_campaign.local.cli", "backup", "--task")}
+"""Kinds that are no work of short steps: a program of its own carries such a task, under the task's lease."""
 ENROL_SECONDS = 5.0
 """After this an enrolment lets others have the worker, and comes back."""
 DRAIN_SECONDS = 5.0
@@ -150,9 +159,10 @@ def sweep() -> None:
     swept = sweeping.sweep(factory, settings, utc_now(), queue_is_empty=send_queue_is_empty())
     for mailing_id in swept.enrolling:
         nudge(ENROL, mailing_id)
-    with factory() as session:
+    with factory.begin() as session:
+        begun = daily.look_after(session, settings, utc_now())
         waiting = long_tasks.overdue(session, utc_now(), settings.sweep_seconds)
-    for task_id in waiting:
+    for task_id in [*waiting, *filter(None, [begun])]:
         nudge(HOP, task_id)
     dispatch()
     with factory.begin() as session:
@@ -161,8 +171,14 @@ def sweep() -> None:
 
 @app.task(name=HOP, ignore_result=True)
 def hop(task_id: int) -> None:
-    """Carry a long task on for some seconds."""
-    if running.run(session_factory(), task_id, HANDLERS, get_settings()):
+    """Carry a long task on for some seconds, or start the program that does, under a lease that it is given."""
+    with session_factory()() as session:
+        program = PROGRAMS.get(long_tasks.kind_of(session, task_id) or "")
+    if program:
+        taken = running.lease(session_factory(), task_id, get_settings().task_lease_seconds, utc_now())
+        if taken is not None:
+            _start_aside(*program, str(task_id), str(taken.token))
+    elif running.run(session_factory(), task_id, HANDLERS, get_settings()):
         nudge(HOP, task_id)
 
 
@@ -187,6 +203,37 @@ def put_away() -> None:
     """Nightly: the attempts of mailings that were settled long ago."""
     if put_away_old(session_factory(), get_settings().attempts_kept_days, utc_now()):
         nudge(PUT_AWAY)
+
+
+@app.task(name=BACK_UP, ignore_result=True)
+def back_up() -> None:
+    """Nightly: a backup, where a folder for backups is set."""
+    with session_factory().begin() as session:
+        task_id = daily.begin_if_due(session, get_settings(), utc_now(), daily.AT_NIGHT)
+    if task_id is not None:
+        nudge(HOP, task_id)
+
+
+@app.task(name=TELL_FAILURE, ignore_result=True)
+def tell_failure(_request: Any, error: BaseException, _traceback: Any, kind: str) -> None:
+    """A nightly task failed (Celery's link_error, called in the worker where it failed): show it to people."""
+    words = (
+        error.message if isinstance(error, DomainError) else f"{type(error).__name__}; the log of the worker has more."
+    )
+    with session_factory().begin() as session:
+        outcomes.tell_failure(session, kind, words, utc_now())
+
+
+@app.task(name=TELL_SUCCESS, ignore_result=True)
+def tell_success(kind: str) -> None:
+    """A nightly task went well (Celery's link): if it had failed before, it is told that it works again."""
+    with session_factory().begin() as session:
+        outcomes.tell_success(session, kind, utc_now())
+
+
+def _start_aside(*module: str) -> None:
+    """Start a program of ours that outlives this process. The shell ends at once, so nobody has to wait for a child."""
+    subprocess.run(["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", *module], check=True)
 
 
 def _publish(window: dispatching.Published) -> None:

@@ -23,15 +23,15 @@ import email_campaign.delivery.workers
 import email_campaign.tasks.idempotency
 import email_campaign.tasks.signs
 import email_campaign.tasks.tasks  # noqa: F401 – like all above: imported for its tables
-from email_campaign.db import Base
+from email_campaign.db import MIGRATION_LOCK, Base
 from email_campaign.settings import get_settings
-
-MIGRATION_LOCK = 0x6D6967
-"""Two processes that start at once migrate one after the other."""
 
 
 def run() -> None:
-    """Migrate the database of `config.attributes["url"]`, or of the settings."""
+    """Migrate the database of `config.attributes["url"]`, or of the settings.
+
+    Two processes that start at once migrate one after the other; while a backup is being made, both wait.
+    """
     url = context.config.attributes.get("url") or get_settings().database_url
     engine = create_engine(url)
     with engine.connect() as connection:

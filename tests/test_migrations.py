@@ -1,9 +1,7 @@
 """The migrations: one line of history, down and up again, and the models' own schema at its end."""
 
-import re
 from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -16,6 +14,7 @@ from email_campaign.db import Base
 from email_campaign.local.migrate import migrate
 from email_campaign.local.places import CHECKOUT
 from email_campaign.settings import Settings
+from tests.databases import another_database
 
 RULE = "A migration must work with the previous release still running"
 NAME = "migrations_test"
@@ -24,14 +23,8 @@ NAME = "migrations_test"
 @pytest.fixture
 def empty(settings: Settings) -> Iterator[Settings]:
     """Settings on a database of its own, with nothing in it."""
-    server = settings.database_url.replace("+psycopg", "", 1)
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {NAME}")
-        yield settings.model_copy(
-            update={"database_url": re.sub(r"/[^/?]+(?=\?|$)", f"/{NAME}", settings.database_url)}
-        )
-        connection.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
+    with another_database(settings, NAME) as made:
+        yield made
 
 
 @pytest.fixture

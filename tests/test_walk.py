@@ -6,18 +6,29 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
+from email_campaign import queue
+from email_campaign.backups.manifest import Manifest
 from email_campaign.clock import utc_now
 from email_campaign.local.programs import Lifeline
+from email_campaign.reports.dashboard import dashboard
 from email_campaign.settings import Settings
+from email_campaign.tasks import outcomes
+from email_campaign.tasks.tasks import Task
+from tests.commands import command
+from tests.faults.waiting import wait_until
 from tests.invariants import check_settled
 from tests.service import Service, running_service
 from tests.tables import empty_tables
 from tests.tools.collector import Collector, running_collector
 from tests.tools.scripted_smtp import Rule, Script, ScriptedServer, running_smtp
+
+BEYOND_THE_CALENDAR = 10**9
+"""So many days ago there was no date: the nightly putting away of attempts fails."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +56,8 @@ def service(
     folder = services_dir / "walk"
     folder.mkdir(mode=0o711)
     watched = {"log_format": "json", "otel_exporter_otlp_endpoint": collector.endpoint}
-    with running_service(settings, lifeline, folder, relay.address, **watched) as running:
+    at_night = {"backup_dir": folder / "backups", "attempts_kept_days": BEYOND_THE_CALENDAR}
+    with running_service(settings, lifeline, folder, relay.address, **watched, **at_night) as running:
         yield running
     empty_tables(engine)
 
@@ -160,3 +172,45 @@ def test_a_service_that_walks_is_ready_and_its_logs_name_nobody(service: Service
     assert told_by >= {"uvicorn", "celery"}
     assert any("task" in line for line in lines)
     assert not re.search(r"\w@d\d", written)
+
+
+def test_the_worker_makes_the_daily_backup(service: Service) -> None:
+    def the_backup(answer: Any) -> Any:
+        return next((one for one in answer["items"] if one["kind"] == "backup"), None)
+
+    tasks = service.wait("/tasks", lambda a: (the_backup(a) or {}).get("state") not in {None, "waiting", "running"})
+    assert the_backup(tasks)["state"] == "succeeded", the_backup(tasks)
+    (file,) = (service.folder / "backups").glob("*.dump")
+    Manifest.beside(file).check(file)
+
+
+def test_a_nightly_task_that_fails_is_told_to_people_until_it_works(service: Service) -> None:
+    def last(kind: str) -> str | None:
+        with service.factory() as session:
+            query = select(Task.state).where(Task.kind == kind).order_by(Task.id.desc()).limit(1)
+            return session.scalar(query)
+
+    queue.nudge(queue.PUT_AWAY, by=queue.make_app(service.settings))
+    wait_until(lambda: last("put_away") == "failed")
+    with service.factory.begin() as session:
+        assert any("putting away" in need.message for need in dashboard(session, utc_now()).needs)
+        outcomes.tell_failure(session, "recount", "It did not work.", utc_now())
+    queue.nudge(queue.RECOUNT, by=queue.make_app(service.settings))
+    wait_until(lambda: last("recount") == "succeeded")
+
+
+def test_a_test_from_the_command_line_says_what_the_relay_said(service: Service, relay: ScriptedServer) -> None:
+    campaign_id = service.draft(1)
+    known = {"DATABASE_URL": service.settings.database_url, "REDIS_URL": service.settings.redis_url}
+    secret = service.settings.secret_key.get_secret_value()
+    seen = command(
+        "send-test", str(campaign_id), "ada@example.com", data_dir=service.folder, SECRET_KEY=secret, **known
+    )
+    assert seen.returncode == 0, seen.stderr
+    assert "is accepted. The relay said: 250" in seen.stdout
+    relay.script.rules.append(Rule("rcpt", reply=b"550 5.1.1 nobody here"))
+    refused = command(
+        "send-test", str(campaign_id), "eve@example.com", data_dir=service.folder, SECRET_KEY=secret, **known
+    )
+    assert refused.returncode == 1
+    assert "is rejected. The relay said: 550 5.1.1" in refused.stderr

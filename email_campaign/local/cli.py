@@ -4,9 +4,11 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -20,7 +22,7 @@ from email_campaign.content.dkim import make_key
 from email_campaign.db import SessionFactory, make_engine
 from email_campaign.delivery.proof import Verdict
 from email_campaign.errors import DomainError, Invalid, NotFound
-from email_campaign.local import doctor, places, runfile, status
+from email_campaign.local import backup, doctor, flower, import_file, places, runfile, send_test, status
 from email_campaign.local.administrator import create_administrator, generate_password
 from email_campaign.local.demo import beside
 from email_campaign.local.demo.beside import Beside
@@ -50,7 +52,7 @@ def main() -> None:
         sys.exit(str(error))
     except StartFailed as failure:
         sys.exit(f"{failure}\n\n{failure.log_tail}" if failure.log_tail else str(failure))
-    except OperationalError as error:
+    except (OperationalError, psycopg.OperationalError) as error:
         sys.exit(_unreachable(error))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -79,14 +81,22 @@ def _parser() -> argparse.ArgumentParser:
     dkim.add_argument("domain", help="the domain of the senders, such as example.com")
     dkim.add_argument("--selector", default="campaign", help="the key's name in the DNS (default: campaign)")
     add_arguments(add("prove", _prove, "recount a campaign from its rows; the exit code says whether it holds"))
+    backup.add_backup_arguments(add("backup", _backup, "back the database up into a file, with a manifest beside it"))
+    backup.add_restore_arguments(
+        add("restore", _restore, "restore a backup, with everything paused, and prove its last campaigns")
+    )
+    import_file.add_arguments(add("import", _import, "import a CSV file into a list"))
+    send_test.add_arguments(add("send-test", _send_test, "send one copy of a campaign to an address"))
+    flower.add_arguments(add("flower", _flower, "Celery's own pages, behind FLOWER_BASIC_AUTH"))
     demo = add("demo", _demo, "play the demo again on the running service: 1,000 letters to our inbox")
     demo.add_argument("--crash", action="store_true", help="kill a worker and the broker in mid-send, and reckon up")
     add("reset", _reset, "delete the data of the embedded services, after asking")
     return parser
 
 
-def _unreachable(error: OperationalError) -> str:
-    return f"The database does not answer: {str(error.orig).strip().splitlines()[0]}"
+def _unreachable(error: OperationalError | psycopg.OperationalError) -> str:
+    said = error.orig if isinstance(error, OperationalError) else error
+    return f"The database does not answer: {str(said).strip().splitlines()[0]}"
 
 
 def _run(_: argparse.Namespace, settings: Settings) -> int:
@@ -119,14 +129,14 @@ def _migrate(_: argparse.Namespace, settings: Settings) -> int:
 def _create_admin(arguments: argparse.Namespace, settings: Settings) -> int:
     password = getpass.getpass("Password (empty: one is generated): ") if sys.stdin.isatty() else ""
     chosen = password or generate_password()
-    with _factory(settings).begin() as session:
+    with _sessions(_with_database(settings)) as factory, factory.begin() as session:
         create_administrator(session, arguments.address, chosen, utc_now())
     print(f"Created {arguments.address}." + ("" if password else f" Password, shown this once: {chosen}"))
     return 0
 
 
 def _create_token(arguments: argparse.Namespace, settings: Settings) -> int:
-    with _factory(settings).begin() as session:
+    with _sessions(_with_database(settings)) as factory, factory.begin() as session:
         user_id = session.scalar(select(User.id).where(User.address == normalise(arguments.address)))
         if not user_id:
             raise NotFound(f"There is no user {arguments.address}: create one with `email-campaign create-admin`.")
@@ -151,16 +161,37 @@ def _prove(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         if arguments.file:
             return verify_file(arguments, settings)
-        engine = make_engine(_with_database(settings), pool_size=1)
-        try:
-            return prove_campaign(arguments, settings, sessionmaker(engine, expire_on_commit=False))
-        finally:
-            engine.dispose()
+        with _sessions(_with_database(settings)) as factory:
+            return prove_campaign(arguments, settings, factory)
     except (DomainError, StartFailed, OSError) as error:
         print(error, file=sys.stderr)
     except OperationalError as error:
         print(_unreachable(error), file=sys.stderr)
     return EXIT_CODES[Verdict.NOT_CHECKED]
+
+
+def _backup(arguments: argparse.Namespace, settings: Settings) -> int:
+    return backup.backup(arguments, _with_secret_key(settings))
+
+
+def _restore(arguments: argparse.Namespace, settings: Settings) -> int:
+    return backup.restore_backup(arguments, _with_secret_key(settings))
+
+
+def _import(arguments: argparse.Namespace, settings: Settings) -> int:
+    settings = _with_secret_key(_with_database(settings))
+    with _sessions(settings) as factory:
+        return import_file.import_file(arguments, settings, factory)
+
+
+def _send_test(arguments: argparse.Namespace, settings: Settings) -> int:
+    settings = _with_broker(_with_secret_key(_with_database(settings)))
+    with _sessions(settings) as factory:
+        return send_test.send_test(arguments, settings, factory)
+
+
+def _flower(arguments: argparse.Namespace, settings: Settings) -> int:
+    return flower.flower(arguments, _with_broker(settings))
 
 
 def _demo(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -184,8 +215,13 @@ def _reset(_: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _factory(settings: Settings) -> SessionFactory:
-    return sessionmaker(make_engine(_with_database(settings), pool_size=1), expire_on_commit=False)
+@contextmanager
+def _sessions(settings: Settings) -> Iterator[SessionFactory]:
+    engine = make_engine(settings, pool_size=1)
+    try:
+        yield sessionmaker(engine, expire_on_commit=False)
+    finally:
+        engine.dispose()
 
 
 def _with_database(settings: Settings) -> Settings:
@@ -198,10 +234,16 @@ def _with_database(settings: Settings) -> Settings:
     return settings.model_copy(update={"database_url": running.addresses["database"]})
 
 
+def _with_broker(settings: Settings) -> Settings:
+    """The settings, with the broker of the running service where none is set."""
+    running = None if "redis_url" in settings.model_fields_set else runfile.find(places.data_dir(settings))
+    return settings.model_copy(update={"redis_url": running.addresses["redis"]}) if running else settings
+
+
 def _with_secret_key(settings: Settings) -> Settings:
     """The settings, with the secret key that `run` has made where none is set."""
     if settings.secret_key.get_secret_value():
-        return settings
+        return settings  # without a look at the data folder: in a container there is none, nor can one be made
     kept = places.data_dir(settings) / places.SECRET_KEY_NAME
     if not kept.is_file():
         return settings

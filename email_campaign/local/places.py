@@ -33,6 +33,11 @@ def data_dir(settings: Settings) -> Path:
     return folder
 
 
+def named_file(name: str) -> Path:
+    """The file that a command's caller means, wherever the command goes after."""
+    return Path(name).expanduser().absolute()
+
+
 def kept_secret(file: Path) -> str:
     """A secret that is generated once and then stays. Safe to repeat, also after an interrupted write."""
     if file.is_file() and (kept := file.read_text().strip()):

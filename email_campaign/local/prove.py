@@ -16,6 +16,7 @@ from email_campaign.db import SessionFactory
 from email_campaign.delivery.proof import Proof, Proving, Verdict, prove
 from email_campaign.delivery.proof_checks import Finding
 from email_campaign.errors import Conflict
+from email_campaign.local.places import named_file
 from email_campaign.reports.relay_log import Compared, compare
 from email_campaign.reports.sealed_file import Verified, verify
 from email_campaign.reports.sealed_log import Wanted, seal_key, sealed_log
@@ -34,17 +35,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What `prove` is asked with. File names are made absolute here, before the command goes to its own folder."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("campaign", nargs="?", type=int, metavar="CAMPAIGN", help="its number: see its page's address")
-    what.add_argument("--file", type=_file, metavar="FILE", help="verify a file that --export wrote; needs no database")
+    what.add_argument(
+        "--file", type=named_file, metavar="FILE", help="verify a file that --export wrote; needs no database"
+    )
     parser.add_argument(
         "--relay-log",
-        type=_file,
+        type=named_file,
         metavar="FILE",
         action="append",
         default=[],
         help="compare with this log of the relay by Message-ID; .gz is unpacked, and it may be given more than once",
     )
     parser.add_argument(
-        "--export", type=_file, metavar="FILE", help="write the send log as JSON lines, chained, sealed"
+        "--export", type=named_file, metavar="FILE", help="write the send log as JSON lines, chained, sealed"
     )
     parser.add_argument("--addresses", action="store_true", help="with --export: addresses, and replies as they were")
     parser.add_argument("--json", action="store_true", help="for scripts")
@@ -79,10 +82,6 @@ def prove_campaign(arguments: Namespace, settings: Settings, factory: SessionFac
     else:
         print("\n".join([*_told(proof), *(_told_of_log(compared) if compared else ()), "", _VERDICTS[verdict]]))
     return EXIT_CODES[verdict]
-
-
-def _file(name: str) -> Path:
-    return Path(name).expanduser().absolute()
 
 
 def _lines(logs: Sequence[Path]) -> Iterator[bytes]:

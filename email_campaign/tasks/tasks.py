@@ -102,6 +102,11 @@ def get_task(session: Session, task_id: int) -> Task:
     return task
 
 
+def kind_of(session: Session, task_id: int) -> str | None:
+    """Its kind alone; None where there is no such task."""
+    return session.scalar(select(Task.kind).where(Task.id == task_id))
+
+
 def all_tasks(*states: TaskState) -> Select[Task]:
     """Tasks of these states, or all, unordered. Keyset pages go by id."""
     return select(Task).where(Task.state.in_(states)) if states else select(Task)

@@ -1,9 +1,6 @@
 """The console command as people and scripts meet it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from sqlalchemy import select
@@ -13,17 +10,7 @@ from email_campaign.accounts.tokens import authenticate_token
 from email_campaign.accounts.users import Role, User, authenticate
 from email_campaign.clock import utc_now
 from email_campaign.settings import Settings
-
-
-def command(*arguments: str, data_dir: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "email_campaign.local.cli", *arguments],
-        env={**os.environ, "DATA_DIR": str(data_dir), **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+from tests.commands import command
 
 
 def test_status_says_when_nothing_runs(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ _KINDS = {
     "relay_paused": ("rejected", "relay paused"),
     "relay_down": ("rejected", "relay down"),
     "no_worker": ("rejected", "no worker"),
+    "night": ("rejected", "failed at night"),
     "failed": ("rejected", "not launched"),
     "missed": ("rejected", "overdue"),
     "unknown": ("unknown", "unknown"),
@@ -63,6 +64,8 @@ def _where(need: Need) -> str:
     """Where the need can be looked after."""
     if need.kind == "unknown":
         return unknown_url(need.campaign_id)
+    if need.kind == "night":
+        return "/admin/tasks?state=failed"
     if need.campaign_id is None:
         return "/admin/relay"
     here = f"{CAMPAIGNS}/{need.campaign_id}"

@@ -106,7 +106,13 @@ def tell(events: Sequence[MailingEvent]) -> list[dict[str, Any]]:
     for place, event in enumerate(events):
         before = next((e.kind for e in events[place + 1 :] if e.kind in _STATES), None)
         what, why, tone = _event_words(event, before)
-        machine = event.actor == "system" and event.kind not in {"finished", "reopened", "paused", "put_away"}
+        machine = event.actor == "system" and event.kind not in {
+            "finished",
+            "reopened",
+            "paused",
+            "put_away",
+            "restored",
+        }
         who = "" if event.actor in {"system", "schedule"} else event.actor
         told.append({"at": event.at, "who": who, "what": what, "why": why, "tone": tone, "machine": machine})
     return told
@@ -158,6 +164,7 @@ _PLAIN = {
     "failed": ("It was due and could not be launched.", "rejected"),
     "retried": ("asked for another try.", "sending"),
     "reopened": ("Open again.", "sending"),
+    "restored": ("Restored from a backup.", "deferred"),
     "put_away": ("Its attempts were put away; its copies and their states stay.", ""),
 }
 _RESOLVED = {
@@ -165,4 +172,8 @@ _RESOLVED = {
     "unknown_rejected": ("marked", " as not delivered", "rejected"),
     "unknown_resend": ("sent", " again", "sending"),
 }
-_BY_MACHINE = {"paused": "Paused by itself.", "cancelled": "Cancelled by itself."}
+_BY_MACHINE = {
+    "draft": "Taken back to a draft.",
+    "paused": "Paused by itself.",
+    "cancelled": "Cancelled by itself.",
+}
