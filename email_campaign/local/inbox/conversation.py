@@ -13,6 +13,7 @@ from collections.abc import Callable
 from email_campaign.local.inbox.jim import Jim, happens
 from email_campaign.local.inbox.mail import text_of
 from email_campaign.local.inbox.store import Store
+from email_campaign.local.inbox.trouble import REPLIES, Action, Troubles
 
 MAX_RECIPIENTS = 10_000
 
@@ -31,15 +32,19 @@ _ASK_CRAM = b"334 PDQxOTI5NDIzNDEuMTI4Mjg0NzJAc291cmNlZm91ci5hbmRyZXcuY211LmVkdT
 class Conversation:
     """The state of one connection. After DATA it waits for `finish`; after QUIT it `is_over`."""
 
-    def __init__(self, store: Store, jim: Jim | None = None) -> None:
-        """`jim` may refuse what is good."""
+    def __init__(self, store: Store, jim: Jim | None = None, troubles: Troubles | None = None) -> None:
+        """`jim` may refuse what is good, `troubles` what goes to certain recipients."""
         self._jim = jim or Jim()
+        self._troubles = troubles or Troubles()
         self.in_message = False
         self.is_over = False
+        self.delay_seconds = 0.0
+        """How long the reply to the last command has to wait, and with it all that follows on this connection."""
         self._store = store
         self._helo: str | None = None
         self._sender: str | None = None
         self._recipients: list[str] = []
+        self._drop: Action | None = None
         self._expected: Callable[[bytes], bytes] | None = None
 
     def greeting(self) -> bytes:
@@ -47,6 +52,7 @@ class Conversation:
 
     def answer(self, line: bytes) -> bytes:
         """The reply to one command line (without its CRLF), or to a line of an AUTH exchange."""
+        self.delay_seconds = 0.0
         if self._expected is not None:
             expected, self._expected = self._expected, None
             return expected(line)
@@ -73,10 +79,14 @@ class Conversation:
         return _UNRECOGNISED
 
     def finish(self, raw: bytes) -> bytes:
-        """Store the mail of this transaction, and only then say so."""
-        mail = self._store.add(self._helo or "", self._sender or "", self._recipients, raw)
+        """Store the mail of this transaction, and only then say so; or say nothing, where a rule hangs up."""
+        drop, reply = self._drop, b""
+        if drop != "lose-and-drop":
+            mail = self._store.add(self._helo or "", self._sender or "", self._recipients, raw)
+            reply = f"250 Ok: queued as {mail.id}\r\n".encode()
         self._forget()
-        return f"250 Ok: queued as {mail.id}\r\n".encode()
+        self.is_over = drop is not None
+        return b"" if drop else reply
 
     def refuse(self, reply: bytes) -> bytes:
         """End the transaction without a mail."""
@@ -87,6 +97,7 @@ class Conversation:
         self.in_message = False
         self._sender = None
         self._recipients = []
+        self._drop = None
 
     def _mail(self, words: bytes) -> bytes:
         if self._helo is None or self._sender is not None:
@@ -109,8 +120,23 @@ class Conversation:
             return b"550 Invalid syntax in RCPT command\r\n"
         if happens(self._jim.reject_recipient_chance):
             return b"550 Invalid recipient\r\n"
-        self._recipients.append(text_of(found[1]))
-        return b"250 Recipient " + found[1] + b" ok\r\n"
+        recipient = text_of(found[1])
+        return self._trouble(recipient) or self._take(recipient, found[1])
+
+    def _trouble(self, recipient: str) -> bytes | None:
+        """The refusal that a rule has for this recipient; a rule that does something else is remembered."""
+        rule = self._troubles.meet(recipient)
+        if rule is None:
+            return None
+        self.delay_seconds = rule.seconds
+        self.is_over = rule.action == "421"
+        if rule.action in {"keep-and-drop", "lose-and-drop"}:
+            self._drop = rule.action
+        return REPLIES.get(rule.action)
+
+    def _take(self, recipient: str, as_written: bytes) -> bytes:
+        self._recipients.append(recipient)
+        return b"250 Recipient " + as_written + b" ok\r\n"
 
     def _data(self) -> bytes:
         if self._sender is None:

@@ -41,7 +41,7 @@ class Summary:
 
 @dataclass(slots=True, eq=False)
 class Mail:
-    """The envelope and the bytes between DATA and the final dot. Never changed after it is made, but for the cache."""
+    """The envelope and the bytes between DATA and the final dot. Only the reader's mark and the caches change."""
 
     number: int
     id: str
@@ -51,7 +51,9 @@ class Mail:
     sender: str
     recipients: tuple[str, ...]
     raw: bytes
+    is_read: bool = False
     summary: Summary | None = None
+    has_attachments: bool | None = None
 
 
 @dataclass(slots=True)

@@ -1,10 +1,11 @@
 """Finding mails: MailHog's three kinds of search, and the one box of the page."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, get_args
 
 from email_campaign.local.inbox.mail import Mail, split_headers, text_of, trace_of
-from email_campaign.local.inbox.reading import summary_of
+from email_campaign.local.inbox.query import Query, Term
+from email_campaign.local.inbox.reading import GLANCE_BYTES, has_attachments, summary_of
 
 Kind = Literal["from", "to", "containing"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -17,16 +18,51 @@ def search(mails: Iterable[Mail], kind: Kind, query: str) -> list[Mail]:
     return [mail for mail in mails if matches(mail, query)]
 
 
-def search_anywhere(mails: Iterable[Mail], query: str) -> list[Mail]:
-    """What a person means by searching: envelope, content, and headers as they are read (decoded)."""
-    query = query.lower()
-    return [mail for mail in mails if _matches_anywhere(mail, query)]
+def find(mails: Iterable[Mail], query: Query) -> list[Mail]:
+    """The mails that fulfil every term, in the order given; what is cheap to know is asked first."""
+    tests = [_test(term) for term in sorted(query.terms, key=lambda term: _COSTS.get(term.operator, 2))]
+    found = list(mails)
+    for test in tests:
+        found = [mail for mail in found if test(mail)]
+    return found
+
+
+_COSTS = {"is": 0, "before": 0, "after": 0, "to": 1, "from": 1, "subject": 1, "has": 3}
+
+
+def _test(term: Term) -> Callable[[Mail], bool]:
+    value, moment = term.value, term.moment
+    match term.operator:
+        case "is":
+            return lambda mail: mail.is_read == (value == "read")
+        case "before":
+            return lambda mail: moment is not None and mail.created < moment
+        case "after":
+            return lambda mail: moment is not None and mail.created >= moment
+        case "to":
+            return lambda mail: _is_among(value, (*mail.recipients, summary_of(mail).to))
+        case "from":
+            return lambda mail: _is_among(value, (mail.sender, summary_of(mail).sender))
+        case "subject":
+            return lambda mail: value in summary_of(mail).subject.lower()
+        case "has":
+            return has_attachments
+    return lambda mail: _matches_anywhere(mail, value)
+
+
+def _is_among(value: str, texts: Iterable[str]) -> bool:
+    return any(value in text.lower() for text in texts)
 
 
 def _matches_anywhere(mail: Mail, query: str) -> bool:
+    """What a person means by a plain word: envelope, content, and headers as they are read (decoded)."""
+    if _contains(mail.raw, query) or _is_among(query, (mail.sender, *mail.recipients)):
+        return True
+    head = mail.raw[:GLANCE_BYTES].partition(b"\r\n\r\n")[0]
+    if b"=?" not in head and b"\r\n " not in head and b"\r\n\t" not in head:
+        return False  # nothing is encoded or folded: it reads as it was sent
     summary = summary_of(mail)
-    shown = "\n".join((summary.subject, summary.sender, summary.to, mail.sender, *mail.recipients)).lower()
-    return query in shown or _contains(mail.raw, query)
+    return _is_among(query, (summary.subject, summary.sender, summary.to))
 
 
 def _matches_sender(mail: Mail, query: str) -> bool:

@@ -16,9 +16,12 @@ from email_campaign.clock import utc_now
 from email_campaign.local.inbox.api import api_routes
 from email_campaign.local.inbox.guard import Guard
 from email_campaign.local.inbox.jim import JimsChair
+from email_campaign.local.inbox.look import Look
 from email_campaign.local.inbox.pages import page_routes
 from email_campaign.local.inbox.smtp import SmtpSession
 from email_campaign.local.inbox.store import Store
+from email_campaign.local.inbox.trouble import Troubles
+from email_campaign.local.inbox.trouble_pages import trouble_routes
 
 _new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with contextlib.suppress(ImportError):  # uvloop does not exist for Windows
@@ -55,9 +58,10 @@ class PortTaken(Exception):
     """An address cannot be listened on; the message names the setting that changes it."""
 
 
-def build_app(store: Store, chair: JimsChair, smtp_address: str, bound_host: str) -> Starlette:
+def build_app(store: Store, chair: JimsChair, troubles: Troubles, smtp_address: str, bound_host: str) -> Starlette:
     """The HTTP side: API and pages behind the guard. `smtp_address` is what the pages tell people to send to."""
-    routes = [*api_routes(store, chair), *page_routes(store, smtp_address)]
+    look = Look(store, chair, troubles, smtp_address)
+    routes = [*api_routes(store, chair), *trouble_routes(look), *page_routes(look)]
     return Starlette(routes=routes, middleware=[Middleware(Guard, bound_host=bound_host)])
 
 
@@ -66,15 +70,18 @@ async def open_inbox(options: Options) -> AsyncIterator[RunningInbox]:
     """Serve in the running event loop until the block ends. Raises PortTaken before anything is served."""
     store = Store(options.keep, options.max_bytes, HOST_NAME, utc_now)
     chair = JimsChair()
+    troubles = Troubles()
     sessions: set[SmtpSession] = set()
     with contextlib.ExitStack() as sockets:
         smtp_socket = sockets.enter_context(_listen(options.host, options.smtp_port, "INBOX_SMTP_PORT"))
         http_socket = sockets.enter_context(_listen(options.host, options.http_port, "INBOX_HTTP_PORT"))
         smtp_port, http_port = smtp_socket.getsockname()[1], http_socket.getsockname()[1]
         name = f"[{options.host}]" if ":" in options.host else options.host
-        app = build_app(store, chair, f"{name}:{smtp_port}", options.host)
+        app = build_app(store, chair, troubles, f"{name}:{smtp_port}", options.host)
         loop = asyncio.get_running_loop()
-        smtp = await loop.create_server(lambda: SmtpSession(store, sessions, jim=chair.present), sock=smtp_socket)
+        smtp = await loop.create_server(
+            lambda: SmtpSession(store, sessions, jim=chair.present, troubles=troubles), sock=smtp_socket
+        )
         http = _HttpServer(_http_config(app))
         serving = asyncio.create_task(http.serve(sockets=[http_socket]))
         try:

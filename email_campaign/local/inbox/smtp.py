@@ -10,6 +10,7 @@ from typing import cast
 from email_campaign.local.inbox.conversation import Conversation
 from email_campaign.local.inbox.jim import Jim, happens
 from email_campaign.local.inbox.store import Store
+from email_campaign.local.inbox.trouble import Troubles
 
 MAX_MESSAGE_BYTES = 50 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
@@ -26,9 +27,10 @@ class SmtpSession(asyncio.Protocol):
         sessions: set["SmtpSession"],
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         jim: Jim | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         """`sessions` holds the connections that are open, so that they can be cut in the end."""
-        self._conversation = Conversation(store, jim)
+        self._conversation = Conversation(store, jim, troubles)
         self._jim = jim
         self._bytes_a_second = jim.link_speed() if jim else None
         self._sessions = sessions
@@ -39,6 +41,8 @@ class SmtpSession(asyncio.Protocol):
         self._is_first_line = False
         self._is_too_large = False
         self._replies: list[bytes] = []
+        self._is_holding = False
+        """A reply is held back; what follows it waits in the buffer, so that replies keep their order."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not asserted: uvloop's transport is one by behaviour, not by descent.
@@ -66,13 +70,13 @@ class SmtpSession(asyncio.Protocol):
 
     def _receive_late(self, data: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.resume_reading()
+            self._read_on()
             self._receive(data)
 
     def _receive(self, data: bytes) -> None:
         self._buffer += data
         conversation = self._conversation
-        while not conversation.is_over:
+        while not (conversation.is_over or self._is_holding):
             if not (self._take_message() if conversation.in_message else self._take_line()):
                 break
         if self._replies:
@@ -86,7 +90,24 @@ class SmtpSession(asyncio.Protocol):
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._transport.resume_reading()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._is_holding:
+            self._transport.resume_reading()
+
+    def _hold(self, reply: bytes, seconds: float) -> None:
+        """Keep a reply back, and read nothing more until it is sent. Other connections go on."""
+        self._is_holding = True
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(seconds, self._send_held, reply)
+
+    def _send_held(self, reply: bytes) -> None:
+        self._is_holding = False
+        if not self._transport.is_closing():
+            self._read_on()
+            self._replies.append(reply)
+            self._receive(b"")
 
     def _take_line(self) -> bool:
         """Answer one line; False when its end is not here yet."""
@@ -99,7 +120,11 @@ class SmtpSession(asyncio.Protocol):
             return False
         line = bytes(self._buffer[:end])
         self._consume(end + 2)
-        self._replies.append(self._conversation.answer(line))
+        reply = self._conversation.answer(line)
+        if self._conversation.delay_seconds:
+            self._hold(reply, self._conversation.delay_seconds)
+        else:
+            self._replies.append(reply)
         self._is_first_line = self._conversation.in_message
         return True
 

@@ -22,8 +22,9 @@ class Store:
         self.keep = keep
         self.max_bytes = max_bytes
         self.held_bytes = 0
+        self.unread = 0
         self.changes = 0
-        """Grows with every arrival and removal: a page that knows the number knows whether it is up to date."""
+        """Grows with every arrival, removal and mark: a page that knows the number knows whether it is up to date."""
         self._clock = clock
         self._mails: OrderedDict[str, Mail] = OrderedDict()
         self._numbers = itertools.count(1)
@@ -40,10 +41,11 @@ class Store:
             mail = Mail(number, identity, self.host_name, self._clock(), helo, sender, tuple(recipients), raw)
             self._mails[identity] = mail
             self.held_bytes += _cost(mail)
+            self.unread += 1
             self.changes += 1
             while len(self._mails) > self.keep or (self.held_bytes > self.max_bytes and len(self._mails) > 1):
                 _, oldest = self._mails.popitem(last=False)
-                self.held_bytes -= _cost(oldest)
+                self._give_back(oldest)
         return mail
 
     def get(self, identity: str) -> Mail | None:
@@ -61,7 +63,7 @@ class Store:
             mail = self._mails.pop(identity, None)
             if mail is None:
                 return False
-            self.held_bytes -= _cost(mail)
+            self._give_back(mail)
             self.changes += 1
         return True
 
@@ -69,11 +71,33 @@ class Store:
         """Forget everything. Safe to repeat."""
         with self._lock:
             self._mails.clear()
-            self.held_bytes = 0
+            self.held_bytes = self.unread = 0
+            self.changes += 1
+
+    def mark(self, identity: str, *, is_read: bool) -> None:
+        """Somebody has opened the mail, or wants it to look as if not. Safe to repeat, and for a mail that is gone."""
+        with self._lock:
+            mail = self._mails.get(identity)
+            if mail is not None and mail.is_read != is_read:
+                mail.is_read = is_read
+                self.unread += -1 if is_read else 1
+                self.changes += 1
+
+    def mark_all_read(self) -> None:
+        """Nothing that is here is new any more. Safe to repeat."""
+        with self._lock:
+            for mail in self._mails.values():
+                mail.is_read = True
+            self.unread = 0
             self.changes += 1
 
     def __iter__(self) -> Iterator[Mail]:
         return iter(self.newest())
+
+    def _give_back(self, mail: Mail) -> None:
+        """Take a mail that was removed out of the sums."""
+        self.held_bytes -= _cost(mail)
+        self.unread -= not mail.is_read
 
 
 def _cost(mail: Mail) -> int:

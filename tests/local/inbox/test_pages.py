@@ -64,15 +64,19 @@ def test_the_search_finds_decoded_subjects_and_keeps_the_words(inbox: RunningInb
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@pytest.mark.parametrize("view", ["", "html", "text", "headers", "source", "attachments", "nonsense"])
+@pytest.mark.parametrize("view", ["", "html", "text", "checks", "parts", "headers", "source", "nonsense"])
 def test_every_view_of_a_mail_is_a_page(name: str, view: str, inbox: RunningInbox, web: httpx.Client) -> None:
     identity = deliver(inbox.smtp_port, SAMPLES[name].data.encode())
-    assert web.get(f"/mail/{identity}", params={"view": view, "width": "phone"}).status_code == 200
+    assert web.get(f"/mail/{identity}", params={"view": view, "width": "phone", "theme": "dark"}).status_code == 200
 
 
 def test_nothing_of_a_hostile_mail_reaches_a_page_as_markup(inbox: RunningInbox, web: httpx.Client) -> None:
     identity = deliver(inbox.smtp_port, HOSTILE)
-    for path in ("/", f"/mail/{identity}", *(f"/mail/{identity}?view={view}" for view in ("headers", "source"))):
+    for path in (
+        "/",
+        f"/mail/{identity}",
+        *(f"/mail/{identity}?view={view}" for view in ("checks", "parts", "headers", "source")),
+    ):
         page = web.get(path)
         assert "<script>alert" not in page.text
         assert "<img src=x" not in page.text
@@ -92,11 +96,38 @@ def test_the_frame_of_a_mail_is_sandboxed_and_loads_nothing(inbox: RunningInbox,
 
 def test_an_attachment_is_only_ever_saved(inbox: RunningInbox, web: httpx.Client) -> None:
     identity = deliver(inbox.smtp_port, SAMPLES["attachment"].data.encode())
-    response = web.get(f"/mail/{identity}/attachment/1")
+    response = web.get(f"/mail/{identity}/part/3")
     assert response.content == b"a=b;c"
     assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''n%C3%A4me.csv"
     assert response.headers["content-type"] == "application/octet-stream"
-    assert web.get(f"/mail/{identity}/attachment/99").status_code == 404
+    for section in ("99", "0", "1.1", "-"):
+        assert web.get(f"/mail/{identity}/part/{section}").status_code == 404
+
+
+def test_a_mail_is_read_when_it_is_opened(inbox: RunningInbox, web: httpx.Client) -> None:
+    fill(inbox, 3)
+    newest = inbox.store.newest()[0]
+    assert "3 unread" in web.get("/").text
+    web.head(f"/mail/{newest.id}")
+    web.get(f"/mail/{newest.id}", headers={"Sec-Purpose": "prefetch"})
+    assert inbox.store.unread == 3
+    web.get(f"/mail/{newest.id}")
+    web.get(f"/mail/{newest.id}?view=source")
+    page = web.get("/")
+    assert "2 unread" in page.text
+    assert page.text.count('class="unread"') == 2
+    assert subjects(web.get("/?q=is:unread")) == ["m1", "m0"]
+    assert web.post(f"/mail/{newest.id}/unread").headers["location"] == "/"
+    assert inbox.store.unread == 3
+
+
+def test_all_mails_are_marked_read_at_once(inbox: RunningInbox, web: httpx.Client) -> None:
+    fill(inbox, 3)
+    before = inbox.store.changes
+    assert web.post("/mark-all-read").headers["location"] == "/"
+    assert "unread" not in web.get("/").text.split("<details")[0]
+    assert inbox.store.changes > before
+    assert web.post("/mark-all-read", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
 
 
 def test_deleting_asks_posts_and_leads_back(inbox: RunningInbox, web: httpx.Client) -> None:

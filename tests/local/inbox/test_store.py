@@ -67,3 +67,28 @@ def test_every_change_is_seen_by_who_polls() -> None:
     assert not store.delete("unknown")
     assert store.changes in seen
     assert len(seen) == 3
+
+
+def test_the_unread_are_counted_through_marks_removals_and_evictions() -> None:
+    store = make_store(keep=3)
+    fill(store, 3)
+    oldest = store.newest()[-1]
+    store.mark(oldest.id, is_read=True)
+    store.mark(oldest.id, is_read=True)
+    store.mark("gone", is_read=True)
+    assert store.unread == 2
+    fill(store, 1)  # the one that was read makes room
+    assert store.unread == 3
+    fill(store, 1)
+    assert store.unread == 3
+    store.mark(store.newest()[0].id, is_read=True)
+    store.mark(store.newest()[0].id, is_read=False)
+    store.delete(store.newest()[0].id)
+    assert store.unread == 2
+    store.mark_all_read()
+    assert store.unread == 0
+    store.delete(store.newest()[0].id)
+    assert (store.unread, len(store)) == (0, 1)
+    fill(store, 1)
+    store.delete_all()
+    assert store.unread == 0
