@@ -16,7 +16,7 @@ from email_campaign.local.findings import Finding, guarded, ok
 from email_campaign.local.runfile import Run
 from email_campaign.settings import Settings
 from email_campaign.tasks import signs
-from tests.local.test_cli import command
+from tests.commands import command
 from tests.tools.scripted_smtp import Script, running_smtp
 
 
