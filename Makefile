@@ -5,7 +5,7 @@ PY = .venv/bin/python
 UV = .venv/bin/uv --system-certs --cache-dir .venv/cache
 CLI = $(PY) -m email_campaign.local.cli
 
-.PHONY: help run test check faults browser bench fresh reset clean lock
+.PHONY: help run test check faults fuzz browser bench fresh reset clean lock
 
 help:
 	@echo 'make run      the whole service, with its own Postgres and Valkey; Ctrl-C stops it'
@@ -14,6 +14,7 @@ help:
 	@echo 'make check    format, lint, types, floors'
 	@echo 'make faults   every fault test, the long ones too, with a table of what was lost, doubled and unknown;'
 	@echo '              MUTATE=1 takes out one guard after the other instead, and sees its test fail'
+	@echo 'make fuzz     the API against its own description with many requests, EXAMPLES=500 an operation, new ones each time'
 	@echo 'make browser  the browser tests alone'
 	@echo 'make bench    the benchmarks'
 	@echo 'make fresh    clones into strange places and runs there'
@@ -32,6 +33,9 @@ test: .venv/.for-work
 
 faults: .venv/.for-work
 	$(if $(MUTATE),$(PY) -m tests.faults.mutate,$(PY) -m pytest tests/faults -p tests.faults.table)
+
+fuzz: .venv/.for-work
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(PY) -m pytest tests/faults/test_f28_openapi.py -n 2 --dist load
 
 browser: .venv/.for-work
 	$(PY) -m pytest -m browser

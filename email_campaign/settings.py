@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     # Requests
     allowed_hosts: tuple[str, ...] = Field((), description="host names beside the one of public_url, as a JSON list")
     request_max_bytes: int = Field(8 * 1024 * 1024, description="largest request body, imports apart")
+    api_rate_per_minute: int = Field(600, ge=0, description="requests of an API token in a minute; 0: no limit")
 
     # The inbox of `make run`
     inbox_host: str = "127.0.0.1"

@@ -124,6 +124,7 @@ def running_service(
             "web_port": web_port,
             "public_url": f"http://127.0.0.1:{web_port}",
             "send_processes": 2,
+            "api_rate_per_minute": 0,  # a test that waits asks twenty times a second
             **update,
         }
     )

@@ -88,9 +88,7 @@ def change_contact(
     session: Session, contact_id: int, name: str | None, attributes: Mapping[str, Any] | None, now: datetime
 ) -> Contact:
     """Change name and attributes as `save_contact` does. Raises NotFound, Invalid."""
-    contact = session.get(Contact, contact_id, with_for_update=True)
-    if contact is None:
-        raise _no_contact(contact_id)
+    contact = lock_contact(session, contact_id)
     _change(contact, None if name is None else clean_name(name), check_attributes(attributes or {}), now)
     session.flush()
     return contact
@@ -99,6 +97,14 @@ def change_contact(
 def get_contact(session: Session, contact_id: int) -> Contact:
     """Raises NotFound."""
     contact = session.get(Contact, contact_id)
+    if contact is None:
+        raise _no_contact(contact_id)
+    return contact
+
+
+def lock_contact(session: Session, contact_id: int) -> Contact:
+    """As `get_contact`, under a row lock and read afresh: who saves it meanwhile waits."""
+    contact = session.get(Contact, contact_id, with_for_update=True, populate_existing=True)
     if contact is None:
         raise _no_contact(contact_id)
     return contact

@@ -57,7 +57,8 @@ def create_list(session: Session, name: str, description: str, now: datetime) ->
 
 def change_list(session: Session, list_id: int, name: str | None, description: str | None) -> MailingList:
     """Rename or describe anew; None leaves what is there. Raises NotFound, Invalid, Conflict."""
-    changed = get_live_list(session, list_id)
+    changed = lock_list(session, list_id)
+    _refuse_archived(changed)
     if name is not None:
         changed.name = _free_name(session, _checked_name(name), list_id)
     if description is not None:
@@ -78,15 +79,22 @@ def get_list(session: Session, list_id: int) -> MailingList:
     """Raises NotFound."""
     found = session.get(MailingList, list_id)
     if found is None:
-        raise NotFound(f"There is no mailing list {list_id}.")
+        raise _no_list(list_id)
     return found
 
 
 def get_live_list(session: Session, list_id: int) -> MailingList:
     """As `get_list`; raises Conflict for an archived one."""
     found = get_list(session, list_id)
-    if found.archived_at is not None:
-        raise Conflict(f"The mailing list “{found.name}” is archived and takes part in nothing new.")
+    _refuse_archived(found)
+    return found
+
+
+def lock_list(session: Session, list_id: int) -> MailingList:
+    """As `get_list`, under a row lock and read afresh: who saves it meanwhile waits."""
+    found = session.get(MailingList, list_id, with_for_update=True, populate_existing=True)
+    if found is None:
+        raise _no_list(list_id)
     return found
 
 
@@ -106,6 +114,15 @@ def member_counts(session: Session, list_ids: Collection[int]) -> Mapping[int, M
     for list_id, state, count in rows:
         counted[list_id][SubscriptionState(state).value] = count
     return {list_id: MemberCounts(**by_state) for list_id, by_state in counted.items()}
+
+
+def _no_list(list_id: int) -> NotFound:
+    return NotFound(f"There is no mailing list {list_id}.")
+
+
+def _refuse_archived(one: MailingList) -> None:
+    if one.archived_at is not None:
+        raise Conflict(f"The mailing list “{one.name}” is archived and takes part in nothing new.")
 
 
 def _checked_name(text: str) -> str:

@@ -83,7 +83,8 @@ def create_template(session: Session, draft: CheckedDraft, now: datetime) -> Tem
 
 def change_template(session: Session, template_id: int, draft: CheckedDraft, now: datetime) -> Template:
     """Write the template anew; what was launched before stays as it was. Raises NotFound, Conflict."""
-    changed = get_live_template(session, template_id)
+    changed = lock_template(session, template_id)
+    _refuse_archived(changed)
     changed.name, changed.subject, changed.html, changed.text = draft.name, draft.subject, draft.html, draft.text
     changed.updated_at = now
     _flush_name(session, draft.name)
@@ -102,15 +103,22 @@ def get_template(session: Session, template_id: int) -> Template:
     """Raises NotFound."""
     found = session.get(Template, template_id)
     if found is None:
-        raise NotFound(f"There is no template {template_id}.")
+        raise _no_template(template_id)
     return found
 
 
 def get_live_template(session: Session, template_id: int) -> Template:
     """As `get_template`; raises Conflict for an archived one."""
     found = get_template(session, template_id)
-    if found.archived_at is not None:
-        raise Conflict(f"The template “{found.name}” is archived and cannot be changed or used.")
+    _refuse_archived(found)
+    return found
+
+
+def lock_template(session: Session, template_id: int) -> Template:
+    """As `get_template`, under a row lock and read afresh: who saves it meanwhile waits."""
+    found = session.get(Template, template_id, with_for_update=True, populate_existing=True)
+    if found is None:
+        raise _no_template(template_id)
     return found
 
 
@@ -123,6 +131,15 @@ def live_templates(term: str = "") -> Select[Template]:
     return live.where(
         or_(Template.name.icontains(term, autoescape=True), Template.subject.icontains(term, autoescape=True))
     )
+
+
+def _no_template(template_id: int) -> NotFound:
+    return NotFound(f"There is no template {template_id}.")
+
+
+def _refuse_archived(one: Template) -> None:
+    if one.archived_at is not None:
+        raise Conflict(f"The template “{one.name}” is archived and cannot be changed or used.")
 
 
 def _name_problems(name: str) -> list[FieldProblem]:

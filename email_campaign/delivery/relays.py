@@ -57,6 +57,14 @@ def get(session: Session, relay_id: int) -> Relay:
     return relay
 
 
+def lock(session: Session, relay_id: int) -> Relay:
+    """As `get`, under a row lock: who changes it meanwhile waits. Raises NotFound."""
+    relay = session.get(Relay, relay_id, with_for_update=True, populate_existing=True)
+    if relay is None:
+        raise NotFound(f"There is no relay {relay_id}.")
+    return relay
+
+
 def note_failure(session: Session, relay_id: int, error: str, *, waits: tuple[float, float], now: datetime) -> datetime:
     """Count a failed connect and say until when the relay is left alone.
 
@@ -114,6 +122,6 @@ def change_limits(session: Session, relay_id: int, wanted: RateLimits, now: date
     """
     if problems := limits.problems_of(wanted):
         raise Invalid("The relay's limits cannot be saved.", problems)
-    relay = session.scalars(select(Relay).where(Relay.id == relay_id).with_for_update()).one()
+    relay = lock(session, relay_id)
     relay.limits, relay.updated_at = limits.in_order(wanted), now
     return relay

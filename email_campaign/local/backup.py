@@ -57,7 +57,8 @@ def add_restore_arguments(parser: ArgumentParser) -> None:
 def backup(arguments: Namespace, settings: Settings) -> int:
     """Make a backup, and say where it is. Raises DomainError."""
     if arguments.task is not None:
-        return _carry(*arguments.task, settings)
+        task_id, token = arguments.task
+        return _carry(task_id, token, settings)
     now = utc_now()
     file = arguments.file or daily.folder_of(settings) / daily.name_at(now)
     with database(settings) as served:

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from email_campaign import __version__, log, tracing
 from email_campaign.db import SessionFactory, make_engine
+from email_campaign.delivery.throttle_requests import RequestLimit
 from email_campaign.settings import Settings, get_settings
 from email_campaign.web import errors, idempotency
 from email_campaign.web.admin import accounts as admin_accounts
@@ -20,6 +21,7 @@ from email_campaign.web.admin import deliveries as admin_deliveries
 from email_campaign.web.admin import imports as admin_imports
 from email_campaign.web.admin import lists as admin_lists
 from email_campaign.web.admin import proof as admin_proof
+from email_campaign.web.admin import reference as admin_reference
 from email_campaign.web.admin import relay as admin_relay
 from email_campaign.web.admin import suppressions as admin_suppressions
 from email_campaign.web.admin import tasks as admin_tasks
@@ -84,6 +86,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     admin_suppressions.router,
     admin_relay.router,
     admin_tasks.router,
+    admin_reference.router,
     admin_accounts.router,
 )
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
@@ -113,6 +116,7 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
     app.state.session_factory = session_factory or sessionmaker(
         make_engine(settings, pool_size=POOL_SIZE), expire_on_commit=False
     )
+    app.state.request_limit = RequestLimit(settings.redis_url, settings.api_rate_per_minute)
     errors.install(app)
     idempotency.install(app)
     for router in API_ROUTERS:
@@ -140,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     tracing.start(settings.otel_exporter_otlp_endpoint, "web")
     yield
     tracing.stop()
+    app.state.request_limit.close()
 
 
 app = create_app()

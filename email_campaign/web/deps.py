@@ -3,12 +3,14 @@
 A route commits itself (`session.commit()`), then nudges; what it did not commit is rolled back.
 """
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,8 +20,10 @@ from email_campaign.accounts.tokens import authenticate_token
 from email_campaign.accounts.users import Role, User
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
+from email_campaign.delivery.throttle_requests import WINDOW_SECONDS, RequestLimit
 from email_campaign.errors import NotAllowed
 from email_campaign.settings import Settings
+from email_campaign.signing import token_hash
 from email_campaign.web import cookies
 
 _bearer = HTTPBearer(auto_error=False, description="An API token, made on the settings page: `ec_…`")
@@ -64,9 +68,12 @@ ClientDep = Annotated[str, Depends(_client)]
 
 
 def api_user(
-    session: SessionDep, now: NowDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    session: SessionDep,
+    now: NowDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> User:
-    """The user of the bearer token; 401 otherwise (RFC 6750)."""
+    """The user of the bearer token; 401 otherwise (RFC 6750), and 429 where it asks too often."""
     if credentials is None:
         raise HTTPException(
             401,
@@ -81,10 +88,25 @@ def api_user(
             headers={"WWW-Authenticate": 'Bearer realm="email-campaign", error="invalid_token"'},
         )
     _keep_last_use(session)
+    request.state.is_known = True
+    _count_request(request, credentials.credentials)
     return user
 
 
 ApiUser = Annotated[User, Depends(api_user)]
+
+
+def refuse_stranger(request: Request) -> None:
+    """Raises 401 for a request of the API that was refused before anybody asked for its token.
+
+    FastAPI reads a body first, and what is wrong with it is nothing to tell a stranger.
+    """
+    if not request.url.path.startswith("/api/") or getattr(request.state, "is_known", False):
+        return
+    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+    given = HTTPAuthorizationCredentials(scheme=scheme, credentials=token) if scheme.lower() == "bearer" else None
+    with _factory(request)() as session:
+        api_user(request, session, utc_now(), given if token else None)
 
 
 def _api_admin(user: ApiUser) -> User:
@@ -127,6 +149,27 @@ def _only_admin(user: User) -> User:
     if user.role is not Role.ADMIN:
         raise NotAllowed("This needs an administrator.")
     return user
+
+
+def _count_request(request: Request, token: str) -> None:
+    """Raises 429 beyond the token's limit. Every answer says what is left (draft-ietf-httpapi-ratelimit-headers)."""
+    limit: RequestLimit = request.app.state.request_limit
+    # By its hash: the broker is told no secret, and an id may come again in a database that was restored.
+    quota = limit.count(token_hash(token).hex())
+    if quota is None:
+        return
+    seconds = max(1, math.ceil(quota.reset_seconds))
+    request.state.answer_headers = {
+        "RateLimit-Policy": f'"token";q={quota.limit};w={WINDOW_SECONDS}',
+        "RateLimit": f'"token";r={quota.remaining};t={seconds}',
+    }
+    if quota.is_exceeded:
+        raise HTTPException(
+            429,
+            f"This token has made its {quota.limit:,} requests of this minute (API_RATE_PER_MINUTE). "
+            f"Ask again in {seconds} s.",
+            headers={"Retry-After": str(seconds)},
+        )
 
 
 def _keep_last_use(session: Session) -> None:

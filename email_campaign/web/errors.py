@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from email_campaign.accounts.sessions import TooManySignIns
 from email_campaign.clock import utc_now
 from email_campaign.errors import Conflict, DomainError, FieldProblem, Invalid, NotAllowed, NotFound
-from email_campaign.web.deps import SignInNeeded
+from email_campaign.web.deps import SignInNeeded, refuse_stranger
 from email_campaign.web.pages import render
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,9 @@ _STATUS: Mapping[type[DomainError], int] = {NotFound: 404, Conflict: 409, Invali
 
 _PASSING = frozenset({429, 500, 503})
 """What may be better in a moment."""
+
+_OF_THE_BODY = frozenset({400, 413})
+"""What is said while a body is read."""
 
 _UNTOLD = {
     404: "There is nothing at this address.",
@@ -129,12 +132,24 @@ def _domain_error(request: Request, error: Exception) -> Response:
 
 def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if refusal := _to_a_stranger(request):
+        return refusal
     if any(one["loc"][0] == "path" for one in error.errors()):
         return answer(request, Problem(404, _UNTOLD[404]))
     problems = [_field_problem(one) for one in error.errors()]
     where = ", ".join(dict.fromkeys(problem.field for problem in problems))
     detail = problems[0].message if len(problems) == 1 else f"{len(problems)} things are wrong with the request."
     return answer(request, Problem(422, f"{where}: {detail}" if len(problems) == 1 else detail, problems))
+
+
+def _to_a_stranger(request: Request) -> Response | None:
+    try:
+        refuse_stranger(request)
+    except HTTPException as refused:
+        return _http_error(request, refused)
+    except (OperationalError, InterfaceError, PoolTimeout) as lost:
+        return _database_away(request, lost)
+    return None
 
 
 def _field_problem(one: Mapping[str, Any]) -> FieldProblem:
@@ -155,6 +170,8 @@ def _field_problem(one: Mapping[str, Any]) -> FieldProblem:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code in _OF_THE_BODY and (refusal := _to_a_stranger(request)):
+        return refusal
     detail = str(error.detail)
     if detail == HTTPStatus(error.status_code).phrase:
         detail = _UNTOLD.get(error.status_code, detail + ".").format(method=request.method)

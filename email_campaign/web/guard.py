@@ -56,7 +56,7 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._add_headers(MutableHeaders(scope=message))
+                self._add_headers(MutableHeaders(scope=message), scope)
             await send(message)
 
         limit = self._body_limit(scope["path"])
@@ -87,8 +87,9 @@ class Guard:
             return self._settings.import_max_bytes + MULTIPART_BYTES
         return self._settings.request_max_bytes
 
-    def _add_headers(self, headers: MutableHeaders) -> None:
-        for name, value in HEADERS.items():
+    def _add_headers(self, headers: MutableHeaders, scope: Scope) -> None:
+        """`answer_headers` of the request's state go on whatever it is answered with, also on what went wrong."""
+        for name, value in (HEADERS | scope.get("state", {}).get("answer_headers", {})).items():
             headers.setdefault(name, value)
         if self._settings.cookie_secure:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")

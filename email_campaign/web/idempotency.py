@@ -82,7 +82,11 @@ def _once(
     now: NowDep,
     request_hash: Annotated[bytes, Depends(_request_hash)],
     idempotency_key: Annotated[
-        str | None, Header(description="Your name for this request: sent again with it, it is carried out once.")
+        str | None,
+        Header(
+            alias=idempotency.FIELD,
+            description="Your name for this request: sent again with it, it is carried out once.",
+        ),
     ] = None,
 ) -> Once:
     once = Once(session, f"user {user.id}", idempotency_key, request_hash, now)

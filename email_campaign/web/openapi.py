@@ -1,5 +1,6 @@
 """The API's own description: what FastAPI finds in the routes, with the problem answers that every route may give."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,7 +9,10 @@ from fastapi.openapi.utils import get_openapi
 DESCRIPTION = (
     "Everything that the pages can do. Send an API token as `Authorization: Bearer ec_…`. Lists come in pages: send "
     "`next` of one page as `cursor` of the next. A failure is a problem (RFC 9457) whose `errors` name the fields. "
-    "`Idempotency-Key` on a request that says so makes it safe to send again."
+    "`Idempotency-Key` on a request that says so makes it safe to send again. A token has so many requests a minute: "
+    "`RateLimit` says how many are left, and when the minute is over; beyond them the answer is 429. "
+    "What can be edited is read with an `ETag`: sent back as `If-Match`, the edit is refused with 412 where somebody "
+    "else was faster."
 )
 PROBLEMS = {
     "400": "The request cannot be read.",
@@ -16,8 +20,10 @@ PROBLEMS = {
     "403": "The user may not do this.",
     "404": "There is no such thing.",
     "409": "Not in the present state.",
+    "412": "It was changed after you read it.",
     "413": "The body is too large.",
     "422": "Some fields are wrong; `errors` names them.",
+    "429": "The token has made its requests of this minute; `Retry-After` says when to ask again.",
     "503": "The database does not answer; try again.",
 }
 PROBLEM_SCHEMA = {
@@ -70,6 +76,11 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"] |= {
-                status: {"$ref": f"#/components/responses/Problem{status}"} for status in PROBLEMS
+                status: {"$ref": f"#/components/responses/Problem{status}"} for status in _problems_of(operation)
             }
     return document
+
+
+def _problems_of(operation: Mapping[str, Any]) -> list[str]:
+    is_conditional = any(one["name"].lower() == "if-match" for one in operation.get("parameters", ()))
+    return [status for status in PROBLEMS if status != "412" or is_conditional]

@@ -56,6 +56,11 @@ def styles_context() -> dict[str, Any]:
         "lines": _lines(now),
         "points": _points(now),
         "values": _values(),
+        "collision": [
+            {"label": "Name", "value": LONG_NAME, "is_kept": True},
+            {"label": "Reply to", "value": "", "is_kept": False},
+            {"label": "HTML", "value": TEMPLATE_HTML, "is_kept": False},
+        ],
         "errors": {
             "address": "“ada@@example.com” has two @ signs. Write it as name@example.com.",
             "html": "Line 4: “item.titel” is not known. Did you mean “item.title”?",

@@ -53,6 +53,8 @@ PAGES = (
     "/admin/templates/{template}",
     "/admin/relay",
     "/admin/tasks",
+    "/admin/api",
+    "/admin/api/campaigns",
     "/admin/tasks/{task}",
     "/admin/settings",
     "/styles",

@@ -66,8 +66,9 @@ def probed(app: FastAPI) -> FastAPI:
 
 
 @pytest.fixture
-def probe(probed: FastAPI) -> TestClient:
-    return TestClient(probed, base_url="http://127.0.0.1", follow_redirects=False)
+def probe(probed: FastAPI, api: TestClient) -> TestClient:
+    """With a token: strangers are told nothing about their bodies."""
+    return TestClient(probed, base_url="http://127.0.0.1", follow_redirects=False, headers=api.headers)
 
 
 @pytest.mark.parametrize("kind", FAILURES)

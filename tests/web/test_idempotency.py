@@ -160,3 +160,31 @@ def test_a_key_is_forgotten_after_a_day(lists: TestClient, session_factory: Sess
         assert len(session.scalars(select(IdempotencyKey)).all()) == 1
         purge(session, now=utc_now() + timedelta(hours=24))
         assert session.scalars(select(IdempotencyKey)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/lists", {"name": "News"}),
+        ("/contacts", {"address": "ada@example.org"}),
+        ("/templates", {"name": "Spring", "subject": "Spring is here", "text": "Hello"}),
+        ("/campaigns", {"name": "Spring"}),
+        ("/suppressions", {"address": "ada@example.org"}),
+    ],
+)
+def test_what_was_created_is_answered_again_and_not_created_twice(api: TestClient, path: str, body: object) -> None:
+    first, second = (api.post(f"/api/v1{path}", json=body, headers=KEY) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert len(api.get(f"/api/v1{path}").json()["items"]) == 1
+
+
+def test_a_file_that_is_sent_again_is_imported_once(api: TestClient) -> None:
+    sent = [
+        api.post("/api/v1/imports", files={"file": ("a.csv", b"address\nada@example.org\n")}, headers=KEY)
+        for _ in range(2)
+    ]
+    assert [one.status_code for one in sent] == [202, 202]
+    assert sent[0].json() == sent[1].json()
+    assert len(api.get("/api/v1/imports").json()["items"]) == 1

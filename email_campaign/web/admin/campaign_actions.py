@@ -19,9 +19,11 @@ from email_campaign.delivery import holds
 from email_campaign.delivery.preview import preview_campaign, rehearse
 from email_campaign.delivery.retry_by_hand import MOST_AT_ONCE, Retryable, retry
 from email_campaign.errors import Conflict, Invalid
+from email_campaign.web import written
 from email_campaign.web.admin.campaign_content import recipient_for
 from email_campaign.web.admin.campaigns import HERE, draft_context, launched_context
 from email_campaign.web.admin.fields import read_moment, read_whole
+from email_campaign.web.collisions import Sides, collide, show_collision
 from email_campaign.web.deps import FactoryDep, NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.formatting import count, number
 from email_campaign.web.forms import FormDep
@@ -172,7 +174,14 @@ def retry_copies(
 def change_limits(request: Request, session: SessionDep, now: NowDep, form: FormDep, campaign_id: PathId) -> Response:
     """How fast it may go; holds within a second, also while it is sending."""
     try:
-        campaigns.change_limits(session, campaign_id, limits.parse(form["limits"]))
+        wanted = limits.parse(form["limits"])
+        theirs = written.rate_limits(campaigns.get_locked(session, campaign_id).mailing.limits)
+        if collision := collide(form["version"], theirs, written.rate_limits(wanted)):
+            session.rollback()
+            sides = Sides(theirs, {"limits": form["limits"]}, {"limits": ("Mails at most", theirs["limits"])})
+            context = launched_context(session, campaigns.get(session, campaign_id), now)
+            return show_collision(request, "admin/campaigns/launched.html", collision, sides, **context)
+        campaigns.change_limits(session, campaign_id, wanted)
     except Invalid as error:
         session.rollback()
         context = launched_context(session, campaigns.get(session, campaign_id), now)

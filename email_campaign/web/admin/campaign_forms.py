@@ -1,6 +1,6 @@
 """Pages: writing a campaign, with its mail beside the form as a real contact will have it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,14 +18,26 @@ from email_campaign.content.templates import Template, live_templates
 from email_campaign.delivery.preview import Preview, preview_campaign, recipient_of, sample_recipient
 from email_campaign.errors import Conflict, Invalid
 from email_campaign.settings import Settings
+from email_campaign.web import written
 from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.campaigns import HERE, draft_context
+from email_campaign.web.collisions import Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.previews import answer_preview
 
 TEMPLATE = "admin/campaigns/edit.html"
+LABELS = {
+    "name": "Name",
+    "template_id": "Template",
+    "list_ids": "Lists",
+    "from_name": "Sender's name",
+    "from_address": "Sender's address",
+    "reply_to": "Reply to",
+    "limits": "Mails at most",
+    "unknown_policy": "If nobody knows whether a copy arrived",
+}
 CHOICES_SHOWN = 500
 NO_TEMPLATE = Preview(
     to="",
@@ -69,7 +81,8 @@ def edit_campaign(
     campaign = campaigns.get(session, campaign_id)
     if campaign.mailing.state not in EDITABLE:
         raise Conflict(f"A campaign that is {campaign.mailing.state} cannot be changed; copy it to write a new one.")
-    values = _values(draft_of(campaign))
+    draft = draft_of(campaign)
+    values = _values(draft) | {"version": written.version_of(written.campaign(draft))}
     context = _context(session, settings, campaign, now)
     return render(request, TEMPLATE, values=values, errors={}, form_error="", **context)
 
@@ -80,7 +93,13 @@ def change_campaign(
 ) -> Response:
     """Write a campaign anew that is not launched yet."""
     try:
-        changed = campaigns.change(session, campaign_id, _read_draft(form), now=now)
+        draft = _read_draft(form)
+        saved = draft_of(campaigns.get_locked(session, campaign_id))
+        if collision := collide(form["version"], written.campaign(saved), written.campaign(draft)):
+            session.rollback()
+            context = _context(session, settings, campaigns.get(session, campaign_id), now)
+            return show_collision(request, TEMPLATE, collision, _sides(saved, draft, context), **context)
+        changed = campaigns.change(session, campaign_id, draft, now=now)
     except Invalid as error:
         session.rollback()
         context = _context(session, settings, campaigns.get(session, campaign_id), now)
@@ -136,6 +155,7 @@ def _choices(session: Session) -> dict[str, Any]:
     templates = session.scalars(live_templates().order_by(Template.name).limit(CHOICES_SHOWN)).all()
     return {
         "campaign": None,
+        "labels": LABELS,
         "templates": [(str(one.id), one.name) for one in templates],
         "lists": [(str(one.id), one.name, members[one.id].confirmed) for one in lists],
     }
@@ -152,6 +172,20 @@ def _values(draft: Draft) -> dict[str, Any]:
         "limits": limits.spell(draft.limits),
         "unknown_policy": draft.unknown_policy.value,
     }
+
+
+def _sides(saved: Draft, typed: Draft, context: Mapping[str, Any]) -> Sides:
+    """Both drafts as the form shows them, and what was saved in words."""
+    theirs, words = _values(saved), {name: (LABELS[name], str(text)) for name, text in _values(saved).items()}
+    template_names = dict(context["templates"])
+    list_names = {list_id: name for list_id, name, _ in context["lists"]}
+    template = template_names.get(str(saved.template_id), "") if saved.template_id else ""
+    words["template_id"] = (LABELS["template_id"], template)
+    names = [list_names.get(list_id, f"list {list_id}") for list_id in theirs["list_ids"]]
+    words["list_ids"] = (LABELS["list_ids"], ", ".join(names))
+    policy = "Hold it, and ask me" if saved.unknown_policy is UnknownPolicy.HOLD else "Send it again"
+    words["unknown_policy"] = (LABELS["unknown_policy"], policy)
+    return Sides(theirs, _values(typed), words)
 
 
 def _read_draft(form: Form) -> Draft:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from email_campaign.audience.lists import MailingList
-from email_campaign.campaigns import campaigns, limits
+from email_campaign.campaigns import campaigns
 from email_campaign.campaigns.campaigns import EDITABLE, Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingEvent, MailingState
 from email_campaign.content.versions import ContentVersion
@@ -21,6 +21,7 @@ from email_campaign.reports import queries
 from email_campaign.reports.progress import Progress, progress
 from email_campaign.reports.readiness import readiness
 from email_campaign.settings import Settings
+from email_campaign.web import written
 from email_campaign.web.admin import wording
 from email_campaign.web.admin.campaign_content import recipient_for
 from email_campaign.web.admin.listing import read_listing
@@ -166,7 +167,8 @@ def is_going(mailing: Mailing) -> bool:
 
 def limit_values(mailing: Mailing) -> dict[str, Any]:
     """The limits as their form shows them."""
-    return {"limits": limits.spell(mailing.limits)}
+    fields = written.rate_limits(mailing.limits)
+    return {**fields, "version": written.version_of(fields)}
 
 
 def list_names(session: Session, mailing: Mailing) -> list[MailingList]:

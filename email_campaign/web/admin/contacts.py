@@ -1,5 +1,6 @@
 """Pages: contacts. Who is this, and may we mail them?"""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,10 +16,12 @@ from email_campaign.audience.subscriptions import AlreadyUnsubscribed, Source, S
 from email_campaign.audience.suppressions import Cause, SuppressionReason
 from email_campaign.errors import Invalid
 from email_campaign.reports.contacts import copies_for
+from email_campaign.web import written
 from email_campaign.web.admin import people
 from email_campaign.web.admin.attribute_lines import changes, on_field, read_lines, write_lines
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.admin.wording import reason_words
+from email_campaign.web.collisions import Collision, Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
@@ -87,8 +90,13 @@ def show_contact(request: Request, session: SessionDep, contact_id: PathId) -> R
 def change_contact(request: Request, session: SessionDep, contact_id: PathId, form: FormDep, now: NowDep) -> Response:
     """Change name and attributes."""
     try:
-        attributes = changes(form.all("shown"), read_lines(form.raw("attributes")))
-        contacts.change_contact(session, contact_id, form["name"], attributes, now)
+        lines = read_lines(form.raw("attributes"))
+        saved = contacts.lock_contact(session, contact_id)
+        typed = {"name": form["name"], "attributes": lines}
+        if collision := collide(form["version"], written.contact(saved), typed):
+            theirs = {"name": saved.name, "attributes": write_lines(saved.attributes)}
+            return _collide(request, session, contact_id, form, collision, theirs)
+        contacts.change_contact(session, contact_id, form["name"], changes(form.all("shown"), lines), now)
     except Invalid as error:
         return _refuse(request, session, contact_id, form, on_field(error), refused="contact")
     session.commit()
@@ -168,6 +176,16 @@ def _refuse(
     return refuse_form(request, ONE, form, error, refused=refused, **_one(session, contact))
 
 
+def _collide(
+    request: Request, session: Session, contact_id: int, form: Form, collision: Collision, theirs: Mapping[str, str]
+) -> Response:
+    session.rollback()
+    typed = {"name": form["name"], "attributes": form.raw("attributes")}
+    words = {name: (name.capitalize(), text) for name, text in theirs.items()}
+    context = _one(session, contacts.get_contact(session, contact_id))
+    return show_collision(request, ONE, collision, Sides(theirs, typed, words), refused="contact", **context)
+
+
 def _put_on_lists(session: Session, contact: Contact, form: Form, now: datetime) -> None:
     for text in form.all("lists"):
         wanted = lists.get_live_list(session, int(text) if text.isdecimal() else 0)
@@ -194,6 +212,7 @@ def _one(session: Session, contact: Contact) -> dict[str, Any]:
     return {
         "contact": contact,
         "attribute_lines": write_lines(contact.attributes),
+        "version": written.version_of(written.contact(contact)),
         "tone": tone,
         "word": word,
         "suppression": suppression,

@@ -15,8 +15,10 @@ from email_campaign.audience.lists import MailingList
 from email_campaign.audience.search import contains
 from email_campaign.audience.subscriptions import AlreadyUnsubscribed, Source, Subscription, SubscriptionState
 from email_campaign.errors import Conflict, Invalid
+from email_campaign.web import written
 from email_campaign.web.admin import people
 from email_campaign.web.admin.listing import read_listing
+from email_campaign.web.collisions import Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.formatting import count
 from email_campaign.web.forms import Form, FormDep
@@ -108,7 +110,8 @@ def show_list(
 def edit_list(request: Request, session: SessionDep, list_id: PathId) -> Response:
     """The form of a list, and its end."""
     one = lists.get_live_list(session, list_id)
-    values = {"name": one.name, "description": one.description}
+    fields = written.mailing_list(one)
+    values = {**fields, "version": written.version_of(fields)}
     return render(request, EDIT, values=values, errors={}, form_error="", **_edited(session, one))
 
 
@@ -116,7 +119,14 @@ def edit_list(request: Request, session: SessionDep, list_id: PathId) -> Respons
 def change_list(request: Request, session: SessionDep, list_id: PathId, form: FormDep) -> Response:
     """Rename a list, or describe it anew."""
     try:
-        changed = lists.change_list(session, list_id, form["name"], form["description"])
+        theirs = written.mailing_list(lists.lock_list(session, list_id))
+        typed = {"name": form["name"], "description": form["description"].replace("\r\n", "\n")}
+        if collision := collide(form["version"], theirs, typed):
+            session.rollback()
+            words = {"name": ("Name", theirs["name"]), "description": ("Description", theirs["description"])}
+            context = _edited(session, lists.get_live_list(session, list_id))
+            return show_collision(request, EDIT, collision, Sides(theirs, typed, words), **context)
+        changed = lists.change_list(session, list_id, typed["name"], typed["description"])
     except (Invalid, Conflict) as error:
         session.rollback()
         return refuse_form(

@@ -22,7 +22,9 @@ from email_campaign.errors import Invalid
 from email_campaign.reports.progress import slowed_words
 from email_campaign.reports.relay import traffic
 from email_campaign.settings import Settings
+from email_campaign.web import written
 from email_campaign.web.api.relay import RELAY_ID
+from email_campaign.web.collisions import Sides, collide, show_collision
 from email_campaign.web.deps import AdminPageUser, NowDep, PageUser, SessionDep, SettingsDep
 from email_campaign.web.forms import FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
@@ -40,7 +42,8 @@ router = APIRouter(prefix="/relay")
 def show_relay(request: Request, session: SessionDep, settings: SettingsDep, user: PageUser, now: NowDep) -> Response:
     """The relay as it is now."""
     relay = relays.get(session, RELAY_ID)
-    values = {"limits": limits.spell(relay.limits)}
+    fields = written.rate_limits(relay.limits)
+    values = {**fields, "version": written.version_of(fields)}
     context = _context(session, relay, settings, user.role, now)
     return render(request, TEMPLATE, values=values, errors={}, form_error="", **context)
 
@@ -67,7 +70,14 @@ def change_limits(
 ) -> Response:
     """Change the limits; every send process acts on it within a second."""
     try:
-        relays.change_limits(session, RELAY_ID, limits.parse(form["limits"]), now)
+        wanted = limits.parse(form["limits"])
+        theirs = written.rate_limits(relays.lock(session, RELAY_ID).limits)
+        if collision := collide(form["version"], theirs, written.rate_limits(wanted)):
+            session.rollback()
+            sides = Sides(theirs, {"limits": form["limits"]}, {"limits": ("Mails at most", theirs["limits"])})
+            context = _context(session, relays.get(session, RELAY_ID), settings, Role.ADMIN, now)
+            return show_collision(request, TEMPLATE, collision, sides, **context)
+        relays.change_limits(session, RELAY_ID, wanted, now)
     except Invalid as error:
         session.rollback()
         context = _context(session, relays.get(session, RELAY_ID), settings, Role.ADMIN, now)

@@ -14,13 +14,15 @@ from email_campaign.audience.variables import attributes_in_use, sample_size
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.content import templates
 from email_campaign.content.checks import check_content
-from email_campaign.content.templates import Template, TemplateDraft
+from email_campaign.content.templates import CheckedDraft, Template, TemplateDraft
 from email_campaign.delivery.preview import Preview, Source, preview_source, recipient_of, sample_recipient
 from email_campaign.errors import Conflict, Invalid
 from email_campaign.reports.queries import counts_of
+from email_campaign.web import written
 from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.admin.wording import not_reached
+from email_campaign.web.collisions import Collision, Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
@@ -32,6 +34,7 @@ EDIT = "admin/templates/edit.html"
 HERE = "/admin/templates"
 CONTACTS_OFFERED = 20
 CAMPAIGNS_SHOWN = 10
+LABELS = {"name": "Name", "subject": "Subject", "html": "HTML", "text": "Text"}
 START_HTML = """<p>Hello {{ name|default("there") }},</p>
 
 <p></p>
@@ -96,7 +99,8 @@ def preview(request: Request, session: SessionDep, settings: SettingsDep, form: 
 def edit_template(request: Request, session: SessionDep, template_id: PathId) -> Response:
     """A template in its form."""
     one = templates.get_template(session, template_id)
-    values = {"name": one.name, "subject": one.subject, "html": one.html, "text": one.text}
+    fields = written.template(one)
+    values = {**fields, "version": written.version_of(fields)}
     return render(request, EDIT, values=values, errors={}, form_error="", **_context(session, one))
 
 
@@ -106,7 +110,11 @@ def change_template(request: Request, session: SessionDep, template_id: PathId, 
     one = templates.get_live_template(session, template_id)
     session.commit()  # as in create_template
     try:
-        changed = templates.change_template(session, template_id, templates.check(_draft(form)), now)
+        draft = templates.check(_draft(form))
+        saved = templates.lock_template(session, template_id)
+        if collision := collide(form["version"], written.template(saved), written.template(draft)):
+            return _collide(request, session, collision, saved, draft)
+        changed = templates.change_template(session, template_id, draft, now)
     except (Invalid, Conflict) as error:
         return _refuse(request, session, form, error, one)
     session.commit()
@@ -137,6 +145,17 @@ def _refuse(
     problem = error if isinstance(error, Invalid) else Invalid.field("name", error.message)
     fresh = templates.get_template(session, one.id) if one else None
     return refuse_form(request, EDIT, form, problem, **_context(session, fresh))
+
+
+def _collide(
+    request: Request, session: Session, collision: Collision, saved: Template, draft: CheckedDraft
+) -> Response:
+    theirs = written.template(saved)
+    session.rollback()
+    words = {name: (LABELS[name], text) for name, text in theirs.items()}
+    sides = Sides(saved=theirs, typed=written.template(draft), words=words)
+    context = _context(session, templates.get_template(session, saved.id))
+    return show_collision(request, EDIT, collision, sides, **context)
 
 
 def _context(session: Session, one: Template | None) -> dict[str, Any]:

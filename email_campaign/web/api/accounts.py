@@ -68,7 +68,10 @@ def list_tokens(session: SessionDep, user: ApiUser, page: PageDep) -> Page[Token
 
 @router.post("/tokens", status_code=201)
 def create_token(session: SessionDep, user: ApiUser, now: NowDep, wanted: TokenIn) -> NewTokenOut:
-    """Make a token for yourself. Its secret is in this answer and nowhere else."""
+    """Make a token for yourself. Its secret is in this answer and nowhere else, so no Idempotency-Key keeps the answer.
+
+    If it was lost on the way, revoke the token, which is the newest of the list, and make another.
+    """
     token, secret = tokens.create_token(session, user_id=user.id, name=wanted.name, now=now)
     session.commit()
     return NewTokenOut(**TokenOut.model_validate(token).model_dump(), token=secret)

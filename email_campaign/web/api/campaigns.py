@@ -5,19 +5,21 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns import campaigns, launching
-from email_campaign.campaigns.campaigns import Campaign, Draft
+from email_campaign.campaigns.campaigns import Campaign, Draft, draft_of
 from email_campaign.campaigns.mailings import MailingState, UnknownPolicy
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.reports.progress import progress
 from email_campaign.reports.queries import counts_of
 from email_campaign.settings import Settings
+from email_campaign.web import written
 from email_campaign.web.api.limits import LimitSpec, LimitSpecs, read_limits
 from email_campaign.web.deps import ApiUser, NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
 
@@ -112,7 +114,7 @@ class CampaignOut(CampaignRow):
         is_open = mailing.state in campaigns.EDITABLE
         going = asdict(progress(session, mailing, now))
         problems = launching.problems(session, campaign) if is_open else []
-        fields = asdict(campaigns.draft_of(campaign)) | going | _row_fields(campaign, going["counts"])
+        fields = asdict(draft_of(campaign)) | going | _row_fields(campaign, going["counts"])
         return cls(
             **fields,
             updated_at=campaign.updated_at,
@@ -149,36 +151,48 @@ def create_campaign(
     return answer
 
 
-@router.get("/{campaign_id}")
-def show_campaign(session: SessionDep, now: NowDep, campaign_id: PathId) -> CampaignOut:
+@router.get("/{campaign_id}", responses=TAGGED)
+def show_campaign(session: SessionDep, now: NowDep, campaign_id: PathId, response: Response) -> CampaignOut:
     """Everything about a campaign: what it still needs, how it is going, and why it waits."""
-    return CampaignOut.read(session, campaigns.get(session, campaign_id), now)
+    campaign = campaigns.get(session, campaign_id)
+    set_etag(response, written.campaign(draft_of(campaign)))
+    return CampaignOut.read(session, campaign, now)
 
 
-@router.patch("/{campaign_id}")
+@router.patch("/{campaign_id}", responses=TAGGED)
 def change_campaign(
-    session: SessionDep, settings: SettingsDep, now: NowDep, campaign_id: PathId, wanted: CampaignPatch
+    session: SessionDep,
+    settings: SettingsDep,
+    now: NowDep,
+    if_match: IfMatchDep,
+    campaign_id: PathId,
+    wanted: CampaignPatch,
 ) -> CampaignOut:
     """Change what is given, as long as the campaign was not launched."""
-    written = campaigns.draft_of(campaigns.get_locked(session, campaign_id))
-    changed = campaigns.change(session, campaign_id, replace(written, **_given(wanted, settings)), now=now)
+    before = draft_of(campaigns.get_locked(session, campaign_id))
+    if_match.check(written.campaign(before))
+    changed = campaigns.change(session, campaign_id, replace(before, **_given(wanted, settings)), now=now)
     session.commit()
+    if_match.answer(written.campaign(draft_of(changed)))
     return CampaignOut.read(session, changed, now)
 
 
 @router.delete("/{campaign_id}", status_code=204)
-def delete_campaign(session: SessionDep, campaign_id: PathId) -> None:
+def delete_campaign(session: SessionDep, if_match: IfMatchDep, campaign_id: PathId) -> None:
     """Remove a campaign that was never launched. One that was stays, with its log."""
+    if_match.check(written.campaign(draft_of(campaigns.get_locked(session, campaign_id))))
     campaigns.delete_draft(session, campaign_id)
     session.commit()
 
 
 @router.post("/{campaign_id}/copy", status_code=201)
-def copy_campaign(session: SessionDep, user: ApiUser, now: NowDep, campaign_id: PathId) -> CampaignOut:
+def copy_campaign(session: SessionDep, user: ApiUser, now: NowDep, once: OnceDep, campaign_id: PathId) -> CampaignOut:
     """A new draft with the same words, sender and lists."""
     made = campaigns.copy(session, campaign_id, created_by=user.id, actor=user.name)
+    answer = CampaignOut.read(session, made, now)
+    once.keep(201, answer)
     session.commit()
-    return CampaignOut.read(session, made, now)
+    return answer
 
 
 def _given(wanted: CampaignIn, settings: Settings) -> dict[str, Any]:

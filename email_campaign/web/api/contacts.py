@@ -12,7 +12,10 @@ from email_campaign.audience.contacts import Contact, ContactDraft
 from email_campaign.audience.subscriptions import SubscriptionState
 from email_campaign.audience.suppressions import SuppressionReason
 from email_campaign.signing import derive_key
+from email_campaign.web import written
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
+from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
 
 router = APIRouter(prefix="/contacts", tags=["contacts"])
@@ -101,38 +104,50 @@ def list_contacts(
     return Page(items=[ContactOut.model_validate(one) for one in rows.items], next=rows.next)
 
 
-@router.post("", status_code=201, responses={200: {"description": "The contact was there and is changed."}})
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"model": ContactDetailOut, "description": "The contact was there and is changed."}},
+)
 def save_contact(
-    session: SessionDep, settings: SettingsDep, now: NowDep, wanted: ContactIn, response: Response
+    session: SessionDep, settings: SettingsDep, now: NowDep, once: OnceDep, wanted: ContactIn, response: Response
 ) -> ContactDetailOut:
     """Create a contact (201), or change the one that has this address (200). Safe to repeat."""
     key = derive_key(settings.secret_key.get_secret_value(), "address")
     draft = ContactDraft(wanted.address, wanted.name, wanted.attributes)
     saved = contacts.save_contact(session, key, draft, now)
     answer = _detail(session, saved.contact)
-    session.commit()
     response.status_code = 201 if saved.created else 200
+    once.keep(response.status_code, answer)
+    session.commit()
     return answer
 
 
-@router.get("/{contact_id}")
-def show_contact(session: SessionDep, contact_id: PathId) -> ContactDetailOut:
+@router.get("/{contact_id}", responses=TAGGED)
+def show_contact(session: SessionDep, contact_id: PathId, response: Response) -> ContactDetailOut:
     """A contact, with subscriptions and suppression."""
-    return _detail(session, contacts.get_contact(session, contact_id))
+    contact = contacts.get_contact(session, contact_id)
+    set_etag(response, written.contact(contact))
+    return _detail(session, contact)
 
 
-@router.patch("/{contact_id}")
-def change_contact(session: SessionDep, now: NowDep, contact_id: PathId, wanted: ContactPatch) -> ContactDetailOut:
+@router.patch("/{contact_id}", responses=TAGGED)
+def change_contact(
+    session: SessionDep, now: NowDep, if_match: IfMatchDep, contact_id: PathId, wanted: ContactPatch
+) -> ContactDetailOut:
     """Change name or attributes."""
+    if_match.check(written.contact(contacts.lock_contact(session, contact_id)))
     changed = contacts.change_contact(session, contact_id, wanted.name, wanted.attributes, now)
     answer = _detail(session, changed)
     session.commit()
+    if_match.answer(written.contact(changed))
     return answer
 
 
 @router.delete("/{contact_id}", status_code=204)
-def erase_contact(session: SessionDep, contact_id: PathId) -> None:
+def erase_contact(session: SessionDep, if_match: IfMatchDep, contact_id: PathId) -> None:
     """Forget the person. What keeps them from being mailed again stays, without the address."""
+    if_match.check(written.contact(contacts.lock_contact(session, contact_id)))
     contacts.erase_contact(session, contact_id)
     session.commit()
 

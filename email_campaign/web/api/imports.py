@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
@@ -17,11 +17,13 @@ from email_campaign.audience.imports import Import, ImportRefusal, Upload
 from email_campaign.errors import Invalid
 from email_campaign.tasks.tasks import Task, TaskState
 from email_campaign.web.deps import ApiUser, FactoryDep, NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
 
 router = APIRouter(prefix="/imports", tags=["imports"])
 
 READ_BYTES = 256 * 1024
+CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 UPLOAD = {
     "requestBody": {
         "required": True,
@@ -101,6 +103,7 @@ def start_import(
     user: ApiUser,
     now: NowDep,
     form: Annotated[FormData, Depends(_uploaded)],
+    once: OnceDep,
 ) -> ImportOut:
     """Take a file and import it in the background. A file that is none is refused at once. Safe to repeat."""
     file = form.get("file")
@@ -114,9 +117,11 @@ def start_import(
     )
     started = imports.start_import(session, upload, settings, now)
     task = session.get_one(Task, started.task_id)
+    answer = _out(started, task)
+    once.keep(202, answer)
     session.commit()
     queue.nudge(queue.HOP, task.id)
-    return _out(started, task)
+    return answer
 
 
 @router.get("")
@@ -148,7 +153,7 @@ def list_refusals(session: SessionDep, page: PageDep, import_id: PathId) -> Page
     return Page(items=[RefusalOut.model_validate(one) for one in rows.items], next=rows.next)
 
 
-@router.get("/{import_id}/refusals.csv", response_class=StreamingResponse)
+@router.get("/{import_id}/refusals.csv", response_class=StreamingResponse, responses=CSV)
 def download_refusals(session: SessionDep, factory: FactoryDep, import_id: PathId) -> StreamingResponse:
     """The rows that did not get in, as a CSV file; cells that a spreadsheet would calculate begin with '."""
     imports.get_import(session, import_id)

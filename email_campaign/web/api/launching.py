@@ -10,6 +10,7 @@ from email_campaign import queue
 from email_campaign.address import BadAddress, normalise
 from email_campaign.audience.contacts import Contact
 from email_campaign.campaigns import campaigns, launching
+from email_campaign.campaigns.campaigns import draft_of
 from email_campaign.campaigns.launching import Recipient
 from email_campaign.campaigns.mailings import MailingEvent
 from email_campaign.delivery import holds
@@ -17,9 +18,11 @@ from email_campaign.delivery.preview import preview_campaign, recipient_of, rehe
 from email_campaign.delivery.retry_by_hand import Retryable, retry
 from email_campaign.errors import Invalid
 from email_campaign.reports.queries import timeline_of
+from email_campaign.web import written
 from email_campaign.web.api.campaigns import CampaignOut, RowId
 from email_campaign.web.api.limits import LimitSpecs, read_limits
 from email_campaign.web.deps import ApiUser, FactoryDep, NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.etags import TAGGED, IfMatchDep
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
 
@@ -183,21 +186,28 @@ def cancel_campaign(session: SessionDep, user: ApiUser, now: NowDep, campaign_id
 
 
 @router.post("/retry", status_code=202)
-def retry_copies(session: SessionDep, user: ApiUser, now: NowDep, campaign_id: PathId, wanted: RetryIn) -> RetriedOut:
+def retry_copies(
+    session: SessionDep, user: ApiUser, now: NowDep, once: OnceDep, campaign_id: PathId, wanted: RetryIn
+) -> RetriedOut:
     """Try the rejected or deferred copies again now. Opens a finished campaign again."""
     campaigns.get(session, campaign_id)
-    count = retry(session, campaign_id, wanted.state, actor=user.name, now=now)
+    answer = RetriedOut(count=retry(session, campaign_id, wanted.state, actor=user.name, now=now))
+    once.keep(202, answer)
     session.commit()
     queue.nudge(queue.DISPATCH)
-    return RetriedOut(count=count)
+    return answer
 
 
-@router.patch("/limits")
-def change_campaign_limits(session: SessionDep, now: NowDep, campaign_id: PathId, wanted: LimitsIn) -> CampaignOut:
+@router.patch("/limits", responses=TAGGED)
+def change_campaign_limits(
+    session: SessionDep, now: NowDep, if_match: IfMatchDep, campaign_id: PathId, wanted: LimitsIn
+) -> CampaignOut:
     """How fast it may go; holds within a second, also while it is sending."""
+    if_match.check(written.campaign(draft_of(campaigns.get_locked(session, campaign_id))))
     campaign = campaigns.change_limits(session, campaign_id, read_limits(wanted.limits))
     holds.release(session, "limit", campaign_id)
     session.commit()
+    if_match.answer(written.campaign(draft_of(campaign)))
     queue.nudge(queue.DISPATCH)
     return CampaignOut.read(session, campaign, now)
 

@@ -3,14 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from email_campaign.audience import contacts, lists, subscriptions
 from email_campaign.audience.lists import MailingList, MemberCounts
 from email_campaign.audience.subscriptions import Source, Subscription, SubscriptionState
+from email_campaign.web import written
 from email_campaign.web.deps import NowDep, PathId, SessionDep
+from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
+from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
 
 router = APIRouter(prefix="/lists", tags=["lists"])
@@ -91,30 +94,36 @@ def list_lists(session: SessionDep, page: PageDep) -> Page[ListOut]:
 
 
 @router.post("", status_code=201)
-def create_list(session: SessionDep, now: NowDep, wanted: ListIn) -> ListOut:
+def create_list(session: SessionDep, now: NowDep, once: OnceDep, wanted: ListIn) -> ListOut:
     """Make a list. 409 where a list in use has the name."""
-    made = lists.create_list(session, wanted.name, wanted.description, now)
+    answer = _out(lists.create_list(session, wanted.name, wanted.description, now), MemberCounts())
+    once.keep(201, answer)
     session.commit()
-    return _out(made, MemberCounts())
+    return answer
 
 
-@router.get("/{list_id}")
-def show_list(session: SessionDep, list_id: PathId) -> ListOut:
+@router.get("/{list_id}", responses=TAGGED)
+def show_list(session: SessionDep, list_id: PathId, response: Response) -> ListOut:
     """A list with its counts, also an archived one."""
-    return _counted(session, lists.get_list(session, list_id))
+    one = lists.get_list(session, list_id)
+    set_etag(response, written.mailing_list(one))
+    return _counted(session, one)
 
 
-@router.patch("/{list_id}")
-def change_list(session: SessionDep, list_id: PathId, wanted: ListPatch) -> ListOut:
+@router.patch("/{list_id}", responses=TAGGED)
+def change_list(session: SessionDep, if_match: IfMatchDep, list_id: PathId, wanted: ListPatch) -> ListOut:
     """Rename a list, or describe it anew."""
+    if_match.check(written.mailing_list(lists.lock_list(session, list_id)))
     changed = lists.change_list(session, list_id, wanted.name, wanted.description)
     session.commit()
+    if_match.answer(written.mailing_list(changed))
     return _counted(session, changed)
 
 
 @router.delete("/{list_id}", status_code=204)
-def archive_list(session: SessionDep, now: NowDep, list_id: PathId) -> None:
+def archive_list(session: SessionDep, now: NowDep, if_match: IfMatchDep, list_id: PathId) -> None:
     """Take a list out of use. Members and history stay."""
+    if_match.check(written.mailing_list(lists.lock_list(session, list_id)))
     lists.archive_list(session, list_id, now)
     session.commit()
 

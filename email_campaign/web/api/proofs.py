@@ -18,6 +18,7 @@ from email_campaign.reports.sealed_log import Wanted
 from email_campaign.tasks.tasks import Task, TaskState
 from email_campaign.web.deps import ApiUser, FactoryDep, NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.downloads import LOG_MEDIA_TYPE, stream_log
+from email_campaign.web.idempotency import OnceDep
 
 router = APIRouter(prefix="/campaigns/{campaign_id}", tags=["campaigns"])
 
@@ -82,13 +83,15 @@ LOG_RESPONSE: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/proof", status_code=202)
-def ask_for_a_proof(session: SessionDep, user: ApiUser, now: NowDep, campaign_id: PathId) -> ProofOut:
+def ask_for_a_proof(session: SessionDep, user: ApiUser, now: NowDep, once: OnceDep, campaign_id: PathId) -> ProofOut:
     """Recount the campaign from its rows in the background; one that is under way is not begun again."""
     campaign = campaigns.get(session, campaign_id)
     task = ask_for_proof(session, campaign_id, name=campaign.name, created_by=user.id, now=now)
+    answer = ProofOut.read(task)
+    once.keep(202, answer)
     session.commit()
     queue.nudge(queue.HOP, task.id)
-    return ProofOut.read(task)
+    return answer
 
 
 @router.get("/proof")

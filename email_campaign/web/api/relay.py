@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -14,8 +14,10 @@ from email_campaign.delivery.relays import RelayState
 from email_campaign.delivery.trial_call import call_relay
 from email_campaign.reports.relay import traffic
 from email_campaign.settings import Settings
+from email_campaign.web import written
 from email_campaign.web.api.limits import LimitSpec, LimitSpecs, read_limits
 from email_campaign.web.deps import AdminApiUser, NowDep, SessionDep, SettingsDep
+from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
 
 RELAY_ID = 1
 """The one that the first migration lays down and the settings describe."""
@@ -101,20 +103,28 @@ class TrialCallOut(BaseModel):
     lines: list[LineOut]
 
 
-@router.get("")
-def show_relay(session: SessionDep, settings: SettingsDep, now: NowDep) -> RelayOut:
+@router.get("", responses=TAGGED)
+def show_relay(session: SessionDep, settings: SettingsDep, now: NowDep, response: Response) -> RelayOut:
     """Whether we can send, how fast, and what the relay said last."""
+    set_etag(response, written.rate_limits(relays.get(session, RELAY_ID).limits))
     return RelayOut.read(session, settings, now)
 
 
-@router.patch("")
+@router.patch("", responses=TAGGED)
 def change_relay(
-    session: SessionDep, settings: SettingsDep, now: NowDep, _admin: AdminApiUser, wanted: RelayPatch
+    session: SessionDep,
+    settings: SettingsDep,
+    now: NowDep,
+    _admin: AdminApiUser,
+    if_match: IfMatchDep,
+    wanted: RelayPatch,
 ) -> RelayOut:
     """Change the limits; every send process acts on it within a second."""
-    relays.change_limits(session, RELAY_ID, read_limits(wanted.limits), now)
+    if_match.check(written.rate_limits(relays.lock(session, RELAY_ID).limits))
+    changed = relays.change_limits(session, RELAY_ID, read_limits(wanted.limits), now)
     holds.release(session, "limit")
     session.commit()
+    if_match.answer(written.rate_limits(changed.limits))
     queue.nudge(queue.DISPATCH)
     return RelayOut.read(session, settings, now)
 

@@ -10,6 +10,7 @@ from email_campaign.audience import suppressions
 from email_campaign.audience.suppressions import Cause, Suppression, SuppressionReason
 from email_campaign.signing import derive_key
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
 
 router = APIRouter(prefix="/suppressions", tags=["suppressions"])
@@ -54,12 +55,16 @@ def list_suppressions(
 
 
 @router.post("", status_code=201)
-def suppress(session: SessionDep, settings: SettingsDep, now: NowDep, wanted: SuppressionIn) -> SuppressionOut:
+def suppress(
+    session: SessionDep, settings: SettingsDep, now: NowDep, once: OnceDep, wanted: SuppressionIn
+) -> SuppressionOut:
     """Mail an address no more. Safe to repeat: the first reason stays."""
     key = derive_key(settings.secret_key.get_secret_value(), "address")
     made = suppressions.suppress(session, key, wanted.address, Cause(wanted.reason, wanted.detail), now)
+    answer = SuppressionOut.model_validate(made)
+    once.keep(201, answer)
     session.commit()
-    return SuppressionOut.model_validate(made)
+    return answer
 
 
 @router.get("/{suppression_id}")

@@ -10,6 +10,7 @@ from email_campaign import queue
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task, TaskState
 from email_campaign.web.deps import NowDep, PathId, SessionDep
+from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -51,12 +52,14 @@ def show_task(session: SessionDep, now: NowDep, task_id: PathId) -> TaskOut:
 
 
 @router.post("/{task_id}/cancel", status_code=202)
-def cancel_task(session: SessionDep, now: NowDep, task_id: PathId) -> TaskOut:
+def cancel_task(session: SessionDep, now: NowDep, once: OnceDep, task_id: PathId) -> TaskOut:
     """Ask a task to stop. What it did until then is kept. 409 where it is over already."""
     task = tasks.request_cancel(session, task_id, now)
+    answer = _out(task, now)
+    once.keep(202, answer)
     session.commit()
     queue.nudge(queue.HOP, task.id)
-    return _out(task, now)
+    return answer
 
 
 def _out(task: Task, now: datetime) -> TaskOut:

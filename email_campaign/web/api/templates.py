@@ -3,13 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from email_campaign.content import templates
 from email_campaign.content.checks import check_content
-from email_campaign.content.templates import Template, TemplateDraft
-from email_campaign.web.deps import NowDep, PathId, SessionDep
+from email_campaign.content.templates import CheckedDraft, Template, TemplateDraft
+from email_campaign.errors import Conflict
+from email_campaign.web import written
+from email_campaign.web.deps import ApiUser, NowDep, PathId, SessionDep
+from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
+from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
 
 router = APIRouter(prefix="/templates", tags=["templates"])
@@ -87,36 +91,53 @@ def list_templates(
     return Page(items=[TemplateRow.model_validate(template) for template in rows.items], next=rows.next)
 
 
-@router.post("", status_code=201)
-def create_template(session: SessionDep, now: NowDep, wanted: TemplateIn) -> TemplateOut:
-    """Save a new template. It is tried out first; a mistake is named with its line."""
+def _tried_out(session: SessionDep, _user: ApiUser, wanted: TemplateIn) -> CheckedDraft:
     session.commit()  # no connection of the pool waits idle while it is tried out
-    draft = templates.check(TemplateDraft(**wanted.model_dump()))
-    made = templates.create_template(session, draft, now)
+    return templates.check(TemplateDraft(**wanted.model_dump()))
+
+
+# The trial stands before `once`, whose key is locked in the transaction that the template is created in.
+@router.post("", status_code=201)
+def create_template(
+    session: SessionDep, now: NowDep, draft: Annotated[CheckedDraft, Depends(_tried_out)], once: OnceDep
+) -> TemplateOut:
+    """Save a new template. It is tried out first; a mistake is named with its line."""
+    answer = TemplateOut.read(templates.create_template(session, draft, now))
+    once.keep(201, answer)
     session.commit()
-    return TemplateOut.read(made)
+    return answer
 
 
-@router.get("/{template_id}")
-def show_template(session: SessionDep, template_id: PathId) -> TemplateOut:
+@router.get("/{template_id}", responses=TAGGED)
+def show_template(session: SessionDep, template_id: PathId, response: Response) -> TemplateOut:
     """A template, also an archived one, with warnings about its content."""
-    return TemplateOut.read(templates.get_template(session, template_id))
+    one = templates.get_template(session, template_id)
+    set_etag(response, written.template(one))
+    return TemplateOut.read(one)
 
 
-@router.patch("/{template_id}")
-def change_template(session: SessionDep, now: NowDep, template_id: PathId, wanted: TemplatePatch) -> TemplateOut:
+@router.patch("/{template_id}", responses=TAGGED)
+def change_template(
+    session: SessionDep, now: NowDep, if_match: IfMatchDep, template_id: PathId, wanted: TemplatePatch
+) -> TemplateOut:
     """Change what is given. Campaigns that were launched keep the words that they had."""
-    written = templates.get_live_template(session, template_id)
-    fields = {name: getattr(written, name) for name in TemplatePatch.model_fields}
+    before = written.template(templates.get_live_template(session, template_id))
+    if_match.check(before)
     session.commit()  # as in create_template
-    draft = templates.check(TemplateDraft(**fields | wanted.model_dump(exclude_unset=True)))
+    draft = templates.check(TemplateDraft(**{**before, **wanted.model_dump(exclude_unset=True)}))
+    current = written.template(templates.lock_template(session, template_id))
+    if_match.check(current)
+    if current != before:  # what was not given would go back to what it was
+        raise Conflict("The template was changed while your words were tried out. Send them again.")
     changed = templates.change_template(session, template_id, draft, now)
     session.commit()
+    if_match.answer(written.template(changed))
     return TemplateOut.read(changed)
 
 
 @router.delete("/{template_id}", status_code=204)
-def archive_template(session: SessionDep, now: NowDep, template_id: PathId) -> None:
+def archive_template(session: SessionDep, now: NowDep, if_match: IfMatchDep, template_id: PathId) -> None:
     """Take it out of use; its name is free again. Safe to repeat."""
+    if_match.check(written.template(templates.lock_template(session, template_id)))
     templates.archive_template(session, template_id, now)
     session.commit()

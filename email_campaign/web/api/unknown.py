@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from email_campaign import queue
 from email_campaign.campaigns import campaigns
+from email_campaign.campaigns.campaigns import draft_of
 from email_campaign.campaigns.mailings import UnknownPolicy
 from email_campaign.delivery.compose import derive_message_id
 from email_campaign.delivery.deliveries import Delivery
@@ -18,9 +19,11 @@ from email_campaign.delivery.unknown_task import resolve_all
 from email_campaign.errors import Invalid
 from email_campaign.reports import queries
 from email_campaign.reports.unknown import UnknownCopy, read_unknown, unknown_counts, unknown_of
+from email_campaign.web import written
 from email_campaign.web.api.campaigns import CampaignOut
 from email_campaign.web.api.deliveries import DeliveryRow, row_fields
 from email_campaign.web.deps import ApiUser, NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.etags import TAGGED, IfMatchDep
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import MAX_LIMIT, Page, PageDep, read_page
 
@@ -145,18 +148,20 @@ def resolve_unknown_of_campaign(
     return answer
 
 
-@router.patch("/campaigns/{campaign_id}/unknown")
+@router.patch("/campaigns/{campaign_id}/unknown", responses=TAGGED)
 def change_unknown_policy(
-    session: SessionDep, user: ApiUser, now: NowDep, campaign_id: PathId, wanted: PolicyIn
+    session: SessionDep, user: ApiUser, now: NowDep, if_match: IfMatchDep, campaign_id: PathId, wanted: PolicyIn
 ) -> CampaignOut:
     """Hold unknown copies or send them again, once; also while the campaign is sending, and after it.
 
     `resend` is for those that are unknown already, too, and opens a finished campaign again; `hold` takes back what was
     not handed out yet. 409 for a campaign that is cancelled.
     """
-    campaign = campaigns.get(session, campaign_id)
+    campaign = campaigns.get_locked(session, campaign_id)
+    if_match.check(written.campaign(draft_of(campaign)))
     change_policy(session, campaign_id, wanted.unknown_policy, actor=user.name)
     session.commit()
+    if_match.answer(written.campaign(draft_of(campaign)))
     queue.nudge(queue.SWEEP)
     return CampaignOut.read(session, campaign, now)
 

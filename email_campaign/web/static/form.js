@@ -1,6 +1,6 @@
 // Forms: the first wrong field focused, nothing sent twice, nothing typed lost.
 
-const wrong = document.querySelector('main [aria-invalid="true"]');
+const wrong = document.querySelector('main [data-collision], main [aria-invalid="true"]');
 if (wrong) {
   wrong.focus();
   const form = wrong.closest("form");
