@@ -34,6 +34,7 @@ WORK_QUEUE = "work"
 LAUNCH = "email_campaign.launch"
 LAUNCH_ONE = "email_campaign.launch_one"
 ENROL = "email_campaign.enrol"
+WELCOME = "email_campaign.welcome"
 DISPATCH = "email_campaign.dispatch"
 SEND = "email_campaign.send"
 WINDOW_DONE = "email_campaign.window_done"
@@ -51,6 +52,7 @@ QUEUES = (*SEND_QUEUES, CONTROL_QUEUE, WORK_QUEUE)
 ROUTES = {
     LAUNCH: CONTROL_QUEUE,
     LAUNCH_ONE: SEND_QUEUES[0],
+    WELCOME: CONTROL_QUEUE,
     DISPATCH: CONTROL_QUEUE,
     WINDOW_DONE: CONTROL_QUEUE,
     SWEEP: CONTROL_QUEUE,

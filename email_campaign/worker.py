@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -24,9 +25,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from email_campaign import log as logs
 from email_campaign import tracing
 from email_campaign.accounts import sessions as sign_ins
+from email_campaign.accounts import throttle
 from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.audience.imports import TASK_KIND as IMPORT
 from email_campaign.audience.imports import purge_imports
+from email_campaign.audience.welcomes import waiting_lists
 from email_campaign.backups import daily
 from email_campaign.campaigns import launching
 from email_campaign.clock import utc_now
@@ -34,7 +37,7 @@ from email_campaign.db import session_factory
 from email_campaign.delivery import dispatch as dispatching
 from email_campaign.delivery import enrol as enrolling
 from email_campaign.delivery import sweep as sweeping
-from email_campaign.delivery import workers
+from email_campaign.delivery import welcoming, workers
 from email_campaign.delivery.process import SendProcess
 from email_campaign.delivery.proof_task import PROOF_HANDLER
 from email_campaign.delivery.proof_task import TASK_KIND as PROOF
@@ -59,6 +62,7 @@ from email_campaign.queue import (
     TELL_FAILURE,
     TELL_SUCCESS,
     TIDY,
+    WELCOME,
     WINDOW_DONE,
     WORK_QUEUE,
     app,
@@ -122,6 +126,16 @@ def enrol(mailing_id: int) -> None:
         nudge(ENROL, mailing_id)
 
 
+@app.task(name=WELCOME, ignore_result=True)
+def welcome(list_id: int) -> None:
+    """Enrol whoever waits for the welcome mail of a list and let it go out in its turn."""
+    with session_factory().begin() as session:
+        more = welcoming.enrol_waiting(session, list_id, get_settings(), utc_now())
+    dispatch()
+    if more:
+        nudge(WELCOME, list_id)
+
+
 @app.task(name=DISPATCH, ignore_result=True)
 def dispatch() -> None:
     """Open windows for whoever has work and publish each as a chord."""
@@ -160,8 +174,11 @@ def sweep() -> None:
     for mailing_id in swept.enrolling:
         nudge(ENROL, mailing_id)
     with factory.begin() as session:
+        unwelcomed = waiting_lists(session, utc_now() - timedelta(seconds=settings.sweep_seconds))
         begun = daily.look_after(session, settings, utc_now())
         waiting = long_tasks.overdue(session, utc_now(), settings.sweep_seconds)
+    for list_id in unwelcomed:
+        nudge(WELCOME, list_id)
     for task_id in [*waiting, *filter(None, [begun])]:
         nudge(HOP, task_id)
     dispatch()
@@ -189,6 +206,7 @@ def tidy() -> None:
         workers.fold_counters(session)
         idempotency.purge(session, now=utc_now())
         sign_ins.purge(session, now=utc_now())
+        throttle.purge(session, now=utc_now())
         purge_imports(session, utc_now())
 
 

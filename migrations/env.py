@@ -3,7 +3,9 @@
 from alembic import context
 from sqlalchemy import create_engine
 
+import email_campaign.accounts.resets
 import email_campaign.accounts.sessions
+import email_campaign.accounts.throttle
 import email_campaign.accounts.tokens
 import email_campaign.accounts.users
 import email_campaign.audience.contacts
@@ -11,6 +13,7 @@ import email_campaign.audience.imports
 import email_campaign.audience.lists
 import email_campaign.audience.subscriptions
 import email_campaign.audience.suppressions
+import email_campaign.audience.welcomes
 import email_campaign.campaigns.campaigns
 import email_campaign.campaigns.mailings
 import email_campaign.content.templates

@@ -152,7 +152,7 @@ def _taken(wire: WireLog) -> Sequence[Event]:
 # Enrolment against audience: who was confirmed at the launch.
 _WITHOUT_ROW = text("""
 SELECT DISTINCT s.contact_id FROM mailings m JOIN subscriptions s ON s.list_id = ANY (m.list_ids)
-WHERE m.id = :mailing AND m.launched_at IS NOT NULL AND s.confirmed_at <= m.launched_at
+WHERE m.id = :mailing AND m.kind = 'campaign' AND m.launched_at IS NOT NULL AND s.confirmed_at <= m.launched_at
     AND (s.state = 'confirmed' OR s.state = 'unsubscribed' AND s.unsubscribed_at > m.launched_at)
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.mailing_id = m.id AND d.contact_id = s.contact_id)
 ORDER BY s.contact_id

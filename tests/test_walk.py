@@ -110,6 +110,17 @@ def test_a_scheduled_campaign_goes_out_by_beat(service: Service, relay: Scripted
     assert launched >= at.isoformat()[:19]
 
 
+def test_who_is_confirmed_is_welcomed_by_mail(service: Service, relay: ScriptedServer) -> None:
+    words = {"subject": "Welcome", "html": "<p>Welcome. {{ unsubscribe_url }}</p>"}
+    template_id = service.post("/templates", name="Welcome", **words)["id"]
+    list_id = service.post("/lists", name="Club", welcome_template_id=template_id)["id"]
+    service.import_csv(list_id, "address\nimported@club.example\n")
+    contact_id = service.post("/contacts", address="joined@club.example")["id"]
+    assert service.api.put(f"/lists/{list_id}/members/{contact_id}", json={}).is_success
+    wait_until(lambda: "joined@club.example" in relay.log.bodies_by_recipient(), 30)
+    assert "imported@club.example" not in relay.log.bodies_by_recipient()
+
+
 def test_a_second_launch_is_refused_and_enrols_nobody_twice(service: Service, relay: ScriptedServer) -> None:
     campaign_id = service.launch(10)
     assert service.api.post(f"/campaigns/{campaign_id}/launch").status_code == 409

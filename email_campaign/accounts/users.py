@@ -65,6 +65,14 @@ def find_user(session: Session, user_id: int) -> User:
     return user
 
 
+def find_by_address(session: Session, address: str) -> User | None:
+    """The user with this address who may sign in, or None, also for a text that is no address."""
+    try:
+        return session.scalar(select(User).where(User.address == normalise(address), User.disabled_at.is_(None)))
+    except BadAddress:
+        return None
+
+
 def authenticate(session: Session, *, address: str, password: str) -> User | None:
     """The user with this address and password, or None.
 

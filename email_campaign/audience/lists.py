@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Index, Select, func, select, text
+from sqlalchemy import ForeignKey, Index, Select, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -18,7 +18,10 @@ MAX_DESCRIPTION_CHARACTERS = 2_000
 
 
 class MailingList(Base):
-    """A list that contacts subscribe to. An archived list keeps its history and takes part in nothing new."""
+    """A list that contacts subscribe to. An archived list keeps its history and takes part in nothing new.
+
+    `welcome_mailing_id` is the standing mailing that the welcome mails of today belong to.
+    """
 
     __tablename__ = "mailing_lists"
     __table_args__ = (
@@ -33,6 +36,8 @@ class MailingList(Base):
     id: Mapped[BigId]
     name: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
+    welcome_template_id: Mapped[int | None] = mapped_column(ForeignKey("templates.id"))
+    welcome_mailing_id: Mapped[int | None] = mapped_column(ForeignKey("mailings.id"))
     created_at: Mapped[CreatedAt]
     archived_at: Mapped[datetime | None]
 

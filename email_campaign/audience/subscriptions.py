@@ -8,6 +8,7 @@ from sqlalchemy import ForeignKey, Index, Select, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from email_campaign.audience.welcomes import welcome
 from email_campaign.db import Base, BigId, CreatedAt, text_enum
 from email_campaign.errors import Conflict, NotFound
 
@@ -213,3 +214,5 @@ def _note(session: Session, subscription: Subscription, source: Source, detail: 
         )
     )
     session.flush()
+    if subscription.state is SubscriptionState.CONFIRMED and source is not Source.IMPORT:
+        welcome(session, subscription.contact_id, subscription.list_id, now)

@@ -14,12 +14,17 @@ from email_campaign.errors import Conflict, NotFound
 
 
 class MailingKind(enum.StrEnum):
-    """Why mail leaves. Everything but a campaign is a mailing of one that carries its recipient itself."""
+    """Why mail leaves. A test or a system mail is a mailing of one that carries its recipient itself; a transactional
+    one stands, and its recipients come one by one."""
 
     CAMPAIGN = "campaign"
     TEST = "test"
     SYSTEM = "system"
     TRANSACTIONAL = "transactional"
+
+
+OF_ONE = frozenset({MailingKind.TEST, MailingKind.SYSTEM})
+"""A person waits for these: they go out of turn."""
 
 
 class MailingState(enum.StrEnum):
@@ -73,7 +78,8 @@ class Mailing(Base):
     """One message to one audience. `next_position`, `enrol_cursor` and `enrolled_at` tell how far enrolment is;
     `enrolled_to_at` is the time of its last page.
 
-    A campaign's mailing has `list_ids`; a mailing of one has `recipient_address` and `recipient_variables`.
+    A campaign's mailing has `list_ids`, a welcome mail's the one of its list; a mailing of one has `recipient_address`
+    and `recipient_variables`.
     `public_url` and `list_name` stand in its mails; they are fixed with the first page of the enrolment.
     `campaign_id` is the campaign (that is, its mailing) that a test belongs to.
     `attempts_put_away_at` is when its attempts became too old to be kept; those below `put_away_cursor` are gone.

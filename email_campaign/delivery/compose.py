@@ -1,7 +1,7 @@
 """The message of one delivery: pure, so that composing again from what the attempt kept gives the same bytes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
@@ -25,7 +25,11 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
-    """What all copies of a mailing have in common."""
+    """What all copies of a mailing have in common.
+
+    `own` are variables that system mail has beside those of its recipient, such as a secret link: they follow from rows
+    and are kept with no attempt.
+    """
 
     mailing_id: int
     kind: str
@@ -38,6 +42,7 @@ class Letterhead:
     public_url: str
     content: Content
     signer: Signer | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 class Message(NamedTuple):
@@ -55,6 +60,7 @@ class Press:
         self._letterhead = letterhead
         self._keys = keys
         self._is_bulk = letterhead.kind == "campaign" or letterhead.kind == "test"
+        self._has_list = self._is_bulk or letterhead.kind == "transactional"
         # The rest follows from the delivery and its mailing; the address stands with the contact.
         self._kept = sorted((letterhead.content.variables | {"name"}) - {"address"})
 
@@ -66,12 +72,12 @@ class Press:
         """
         letterhead = self._letterhead
         url = unsubscribe_url(letterhead.public_url, self._keys.unsubscribe, letterhead.mailing_id, position)
-        known = {**recipient, "campaign_name": letterhead.campaign_name, "unsubscribe_url": url}
+        known = {**recipient, **letterhead.own, "campaign_name": letterhead.campaign_name, "unsubscribe_url": url}
         rendered = letterhead.content.render(known)
         message_id = derive_message_id(self._keys.message_id, letterhead.mailing_id, position, letterhead.from_address)
         to = address_header(str(recipient.get("name") or ""), str(recipient["address"]))
         values = [_date(int(now.timestamp())), message_id, to, text_header(rendered.subject)]
-        if self._is_bulk:
+        if self._has_list:
             values.append(f"<{url}>")
         head, seed = self._head.fill(values), b"%d-%d" % (letterhead.mailing_id, position)
         kept = {name: recipient[name] for name in self._kept if name in recipient}
@@ -92,8 +98,10 @@ class Press:
         ]
         if letterhead.reply_to:
             headers.append(("Reply-To", address_header("", letterhead.reply_to)))
+        if self._has_list:
+            headers += [("List-Unsubscribe", None), *_list_headers(letterhead)]
         if self._is_bulk:
-            return Head([*headers, ("List-Unsubscribe", None), *_bulk_headers(letterhead)])
+            return Head([*headers, ("Precedence", "bulk")])
         return Head([*headers, ("Auto-Submitted", "auto-generated")])  # RFC 3834 section 5
 
 
@@ -127,12 +135,11 @@ def _pack(number: int) -> bytes:
     return bytes([size]) + number.to_bytes(size)
 
 
-def _bulk_headers(letterhead: Letterhead) -> list[tuple[str, str]]:
+def _list_headers(letterhead: Letterhead) -> list[tuple[str, str]]:
     domain = domain_of(letterhead.from_address)
     list_part = "-".join(str(list_id) for list_id in letterhead.list_ids[:3]) or "test"
     return [
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),  # RFC 8058
         ("List-Id", list_id_header(letterhead.list_name, f"list-{list_part}.{domain}")),  # RFC 2919
         ("Feedback-ID", f"{letterhead.mailing_id}:{letterhead.kind}:email-campaign"),
-        ("Precedence", "bulk"),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
-from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, get_for_update, move
+from email_campaign.campaigns.mailings import OF_ONE, Mailing, MailingState, get_for_update, move
 from email_campaign.delivery import slowing
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.delivery.slicing import Share, deal
@@ -119,7 +119,7 @@ def _dispatch_relay(session: Session, relay: Relay, settings: Settings, now: dat
     while waiting:  # in turns, until there is no room or nothing to do
         went_on = []
         for turn, mailing in enumerate(waiting):
-            is_full = room <= 0 and mailing.kind is MailingKind.CAMPAIGN
+            is_full = room <= 0 and mailing.kind not in OF_ONE
             if is_full or windows.get(mailing.id, 0) >= WINDOWS_IN_FLIGHT:
                 continue
             share = _share(mailing, allowed, rate, processes, settings)
@@ -169,7 +169,7 @@ def _sending(relay_id: int) -> Select[Mailing]:
     return (
         select(Mailing)
         .where(Mailing.relay_id == relay_id, Mailing.state == MailingState.SENDING, Mailing.settled_at.is_(None))
-        .order_by(Mailing.kind == MailingKind.CAMPAIGN, last_turn.asc().nulls_first(), Mailing.id)
+        .order_by(Mailing.kind.not_in(OF_ONE), last_turn.asc().nulls_first(), Mailing.id)
     )
 
 
@@ -187,7 +187,7 @@ def _open_window(
         savepoint.rollback()
         return None
     savepoint.commit()
-    is_system = mailing.kind is not MailingKind.CAMPAIGN
+    is_system = mailing.kind in OF_ONE
     return Published(window.id, mailing.id, [s.id for s in slices], is_system), sum(s.row_count for s in slices)
 
 

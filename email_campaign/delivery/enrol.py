@@ -50,6 +50,13 @@ def enrol_page(session: Session, mailing_id: int, settings: Settings, now: datet
     return mailing.enrolled_at is None
 
 
+def lay_stretch(session: Session, mailing: Mailing, size: int) -> None:
+    """So many positions from the mailing's next one on are enrolled, and nobody has cut them into slices yet."""
+    first = mailing.next_position
+    session.execute(_STRETCH, {"mailing": mailing.id, "first": first, "last": first + size - 1})
+    mailing.next_position = first + size
+
+
 def _enrol_contacts(session: Session, mailing: Mailing, limit: int) -> int:
     # Who was in the audience at launch is counted, also when the campaign was cancelled meanwhile.
     state = "cancelled" if mailing.state is MailingState.CANCELLED else "pending"
@@ -67,7 +74,7 @@ def _enrol_contacts(session: Session, mailing: Mailing, limit: int) -> int:
     if page.selected != page.inserted + page.repeated:
         raise EnrolmentBroken(f"mailing {mailing.id}: {page.selected} selected, {page.inserted} inserted")
     if page.selected:
-        _lay_stretch(session, mailing, page.selected)
+        lay_stretch(session, mailing, page.selected)
         mailing.enrol_cursor = page.last_contact
         mailing.enrolled_count += page.inserted
         ready = page.inserted - page.skipped
@@ -82,16 +89,10 @@ def _enrol_recipient(session: Session, mailing: Mailing, settings: Settings) -> 
     values = {"mailing": mailing.id, "hash": address_hash(key, address)}
     if session.execute(_ENROL_ONE, values).one_or_none() is None:
         return 0
-    _lay_stretch(session, mailing, 1)
+    lay_stretch(session, mailing, 1)
     mailing.enrolled_count = 1
     count_moves(session, mailing.id, {"pending": 1})
     return 1
-
-
-def _lay_stretch(session: Session, mailing: Mailing, size: int) -> None:
-    first = mailing.next_position
-    session.execute(_STRETCH, {"mailing": mailing.id, "first": first, "last": first + size - 1})
-    mailing.next_position = first + size
 
 
 # Tables that were filled a moment ago have no statistics: the planner would then read and sort the whole list for every

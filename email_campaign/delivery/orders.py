@@ -1,15 +1,16 @@
 """What a send process must know of a mailing before it can write its mail: letterhead, rules, limits."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from email_campaign.accounts import resets
 from email_campaign.address import domain_of
 from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns.campaigns import Campaign
-from email_campaign.campaigns.mailings import Mailing
+from email_campaign.campaigns.mailings import Mailing, MailingKind
 from email_campaign.content.dkim import find_signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
@@ -21,6 +22,9 @@ from email_campaign.delivery.throttle import Limit
 from email_campaign.errors import NotFound
 from email_campaign.settings import Settings
 from email_campaign.signing import derive_key
+
+RESET_URL = "reset_url"
+HIDDEN = "only-its-reader-sees-this"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,32 @@ def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, s
         public_url=mailing.public_url or settings.public_url,
         content=compile_content(version.subject, version.html, version.text),
         signer=find_signer(settings.dkim_dir, domain_of(mailing.from_address)),
+        own=_own_variables(session, mailing, settings) if mailing.kind is MailingKind.SYSTEM else {},
     )
+
+
+def without_secrets(letterhead: Letterhead) -> Letterhead:
+    """The letterhead for people who look at the mail and are not its reader: the link leads nowhere."""
+    if RESET_URL not in letterhead.own:
+        return letterhead
+    return replace(letterhead, own={**letterhead.own, RESET_URL: f"{letterhead.public_url}/reset/{HIDDEN}"})
 
 
 def first_list_name(session: Session, mailing: Mailing) -> str:
     """The name that stands in List-Id; empty for a mailing of one."""
     first_list = session.get(MailingList, mailing.list_ids[0]) if mailing.list_ids else None
     return first_list.name if first_list else ""
+
+
+def _own_variables(session: Session, mailing: Mailing, settings: Settings) -> dict[str, str]:
+    """What a system mail says of the service, and of the row that it was sent for. The link is made here, each time."""
+    url = mailing.public_url or settings.public_url
+    own = {"service_url": url}
+    reset = resets.reset_of(session, mailing.id)
+    if reset is not None:
+        own[RESET_URL] = f"{url}/reset/{resets.link_token(settings, reset)}"
+        own["reset_until"] = f"{reset.expires_at.astimezone(UTC):%H:%M} UTC"
+    return own
 
 
 def read_limits(session: Session, mailing_ids: list[int], now: datetime) -> dict[int, tuple[Limit, ...]]:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from email_campaign.campaigns.mailings import Mailing
+from email_campaign.campaigns.mailings import Mailing, MailingKind
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import proof_enrolment, proof_rows, proof_sums
 from email_campaign.delivery.proof_checks import OF_ATTEMPTS, Check, Tally
@@ -153,7 +153,7 @@ def begin(session: Session, mailing_id: int, now: datetime) -> Proving:
         settled_at=mailing.settled_at.isoformat() if mailing.settled_at else None,
         put_away_at=mailing.attempts_put_away_at.isoformat() if mailing.attempts_put_away_at else None,
         is_enrolled=mailing.enrolled_at is not None,
-        list_ids=tuple(mailing.list_ids),
+        list_ids=tuple(mailing.list_ids) if mailing.kind is MailingKind.CAMPAIGN else (),
         end=mailing.next_position,
     )
     tallies = {check: Tally(check) for check in Check}

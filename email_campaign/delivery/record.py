@@ -327,7 +327,7 @@ WITH r AS MATERIALIZED (
         CASE
             WHEN m.kind <> 'system'
                 AND EXISTS (SELECT FROM suppressions x WHERE x.address_hash = d.address_hash) THEN 'suppressed'
-            WHEN m.kind = 'campaign' AND NOT EXISTS (
+            WHEN m.kind IN ('campaign', 'transactional') AND NOT EXISTS (
                 SELECT FROM subscriptions u
                 WHERE u.contact_id = d.contact_id AND u.list_id + 0 = ANY (m.list_ids) AND u.state = 'confirmed'
             ) THEN 'unsubscribed'

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from email_campaign.campaigns.mailings import MailingKind
+from email_campaign.campaigns.mailings import OF_ONE
 from email_campaign.clock import utc_now
 from email_campaign.content.language import RenderError
 from email_campaign.delivery.compose import Letterhead, Press
@@ -99,7 +99,7 @@ class SliceRun:
     @property
     def rank(self) -> Rank:
         """Whose copies go first in this process."""
-        if self.letterhead.kind != MailingKind.CAMPAIGN:
+        if self.letterhead.kind in OF_ONE:
             return Rank.SYSTEM
         return Rank.SINGLE if len(self.lease.copies) == 1 else Rank.BULK
 

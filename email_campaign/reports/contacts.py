@@ -16,11 +16,12 @@ MAILINGS = 200
 
 @dataclass(frozen=True, slots=True)
 class ContactCopy:
-    """The contact's copy of a mailing; `campaign_name` is empty for what is no campaign."""
+    """The contact's copy of a mailing: `campaign_name` is empty for the welcome mail of the list `list_name`."""
 
     delivery_id: str
     mailing_id: int
     campaign_name: str
+    list_name: str
     state: DeliveryState
     reason: str | None
     changed_at: datetime
@@ -36,7 +37,8 @@ def copies_for(session: Session, contact_id: int) -> list[ContactCopy]:
     )
     mailing_ids = session.scalars(latest).all()
     rows = session.execute(
-        select(Delivery, Campaign.name)
+        select(Delivery, Campaign.name, Mailing.list_name)
+        .join(Mailing, Mailing.id == Delivery.mailing_id)
         .outerjoin(Campaign, Campaign.id == Delivery.mailing_id)
         .where(Delivery.mailing_id.in_(mailing_ids), Delivery.contact_id == contact_id)
         .order_by(Delivery.mailing_id.desc())
@@ -46,9 +48,10 @@ def copies_for(session: Session, contact_id: int) -> list[ContactCopy]:
             delivery_id=f"{delivery.mailing_id}-{delivery.position}",
             mailing_id=delivery.mailing_id,
             campaign_name=name or "",
+            list_name=list_name or "",
             state=DeliveryState(delivery.state),
             reason=delivery.reason,
             changed_at=delivery.changed_at,
         )
-        for delivery, name in rows
+        for delivery, name, list_name in rows
     ]

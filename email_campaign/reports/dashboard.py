@@ -16,6 +16,7 @@ from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.reports.progress import Progress, progress
 from email_campaign.reports.queries import counts_of
 from email_campaign.reports.unknown import unknown_counts
+from email_campaign.reports.welcome import paused_welcomes
 from email_campaign.tasks.outcomes import last_failures
 
 DAYS = 30
@@ -27,11 +28,13 @@ MISSED_AFTER = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something that needs somebody: a sentence, and the campaign that it is about (None: the relay, the workers)."""
+    """Something that needs somebody: a sentence, and the campaign or the list that it is about (None: the relay, the
+    workers)."""
 
     kind: str
     message: str
     campaign_id: int | None = None
+    list_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,10 @@ def _campaign_needs(session: Session, now: datetime) -> list[Need]:
         )
         for campaign in _campaigns(session, missed)
         if campaign.scheduled_at is not None
+    ]
+    needs += [
+        Need("welcome_paused", f"The welcome mail of “{one.name}” is paused; nobody is welcomed.", list_id=one.id)
+        for one in paused_welcomes(session)
     ]
     needs += _unknown_needs(session)
     recent = _recent(session, now)

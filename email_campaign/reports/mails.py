@@ -13,7 +13,7 @@ from email_campaign.content.mime import BadHeader
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.attempts import Attempt
 from email_campaign.delivery.compose import Press
-from email_campaign.delivery.orders import derive_keys, letterhead_of
+from email_campaign.delivery.orders import derive_keys, letterhead_of, without_secrets
 from email_campaign.delivery.preview import NO_POSITION, Preview, read_mail
 from email_campaign.errors import Invalid, NotFound
 from email_campaign.settings import Settings
@@ -21,31 +21,40 @@ from email_campaign.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A copy composed again. `is_same`: these are the bytes that were sent; `why` says otherwise what is known."""
+    """A copy composed again. `is_same`: these are the bytes that were sent; `why` says otherwise what is known.
+
+    `hides_link`: what is shown differs in its secret link.
+    """
 
     mail: Preview | None
     is_same: bool
     why: str = ""
+    hides_link: bool = False
 
 
 def rebuild(session: Session, attempt: Attempt, address: str | None, settings: Settings) -> Rebuilt:
-    """Compose the attempt's mail again from what it kept, and compare its hash with that of the bytes that went out."""
+    """Compose the attempt's mail again from what it kept, and compare its hash with that of the bytes that went out.
+
+    A secret link is compared and not shown: whoever looks at the mail here is not its reader.
+    """
     mailing = session.get_one(Mailing, attempt.mailing_id)
     version = session.get(ContentVersion, mailing.content_version_id) if mailing.content_version_id else None
     if attempt.message_sha256 is None or attempt.variables is None or version is None:
         return Rebuilt(None, False, "Nothing was handed over in this attempt.")
     if address is None:
         return Rebuilt(None, False, "The contact was erased, and the address with it.")
-    recipient = {**attempt.variables, "address": address}
+    recipient, keys = {**attempt.variables, "address": address}, derive_keys(settings)
     try:
         letterhead = letterhead_of(session, mailing, version, settings)
-        press = Press(letterhead, derive_keys(settings))
-        message = press.compose(attempt.position, recipient, attempt.started_at)
+        message = Press(letterhead, keys).compose(attempt.position, recipient, attempt.started_at)
     except (Invalid, BadHeader) as error:
         return Rebuilt(None, False, str(error))
     is_same = hashlib.sha256(message.data).digest() == attempt.message_sha256
+    shown = without_secrets(letterhead)
+    if shown is not letterhead:
+        message = Press(shown, keys).compose(attempt.position, recipient, attempt.started_at)
     why = "" if is_same else "The hash differs from that of the bytes that were sent."
-    return Rebuilt(read_mail(address, message.data), is_same, why)
+    return Rebuilt(read_mail(address, message.data), is_same, why, hides_link=shown is not letterhead)
 
 
 def launched_mail(

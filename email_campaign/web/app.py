@@ -26,6 +26,7 @@ from email_campaign.web.admin import relay as admin_relay
 from email_campaign.web.admin import suppressions as admin_suppressions
 from email_campaign.web.admin import tasks as admin_tasks
 from email_campaign.web.admin import templates as admin_templates
+from email_campaign.web.admin import tokens as admin_tokens
 from email_campaign.web.admin import unknown as admin_unknown
 from email_campaign.web.api import accounts as api_accounts
 from email_campaign.web.api import campaigns as api_campaigns
@@ -46,7 +47,7 @@ from email_campaign.web.deps import api_user, page_user
 from email_campaign.web.forms import read_form
 from email_campaign.web.guard import Guard
 from email_campaign.web.openapi import DescribedApp
-from email_campaign.web.public import health, metrics, sign_in, styles, unsubscribe
+from email_campaign.web.public import health, metrics, reset, sign_in, styles, unsubscribe
 from email_campaign.web.watch import Watch
 
 POOL_SIZE = 20
@@ -88,11 +89,13 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     admin_tasks.router,
     admin_reference.router,
     admin_accounts.router,
+    admin_tokens.router,
 )
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     metrics.router,
     sign_in.router,
+    reset.router,
     unsubscribe.router,
     styles.router,
 )

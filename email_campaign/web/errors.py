@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from email_campaign.accounts.sessions import TooManySignIns
+from email_campaign.accounts.throttle import TooMany
 from email_campaign.clock import utc_now
 from email_campaign.errors import Conflict, DomainError, FieldProblem, Invalid, NotAllowed, NotFound
 from email_campaign.web.deps import SignInNeeded, refuse_stranger
@@ -123,7 +123,7 @@ def _body(request: Request, problem: Problem) -> dict[str, Any]:
 
 def _domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
-    if isinstance(error, TooManySignIns):
+    if isinstance(error, TooMany):
         wait = max(1, round((error.retry_at - utc_now()).total_seconds()))
         return answer(request, Problem(429, error.message, headers={"Retry-After": str(wait)}))
     status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))

@@ -1,5 +1,6 @@
 """Pages: the Jinja environment, `render`, redirects with a message, and the frame that shows a mail."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from email_campaign.accounts.throttle import TooMany
 from email_campaign.errors import Invalid
 from email_campaign.web import cookies
 from email_campaign.web.assets import static
@@ -65,6 +67,13 @@ def refuse_form(request: Request, template: str, form: Form, error: Invalid, **c
     errors = {problem.field: problem.message for problem in error.problems}
     shown = {"values": form.shown(), "errors": errors, "form_error": error.message}
     return render(request, template, status_code=422, **(context | shown))
+
+
+def refuse_for_now(request: Request, template: str, form: Form, error: TooMany, now: datetime) -> Response:
+    """The form again with what was typed: 429, and when the next try is looked at."""
+    page = render(request, template, status_code=429, values=form.shown(), errors={}, form_error=error.message)
+    page.headers["Retry-After"] = str(max(1, round((error.retry_at - now).total_seconds())))
+    return page
 
 
 def redirect(request: Request, to: str, message: str = "", level: cookies.Level = "success") -> Response:

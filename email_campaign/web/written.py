@@ -58,7 +58,7 @@ def template(one: Template | TemplateDraft) -> Written:
 
 def mailing_list(one: MailingList) -> Written:
     """Of a mailing list."""
-    return {"name": one.name, "description": one.description}
+    return {"name": one.name, "description": one.description, "welcome_template_id": one.welcome_template_id}
 
 
 def contact(one: Contact) -> Written:

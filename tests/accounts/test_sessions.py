@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from email_campaign.accounts.sessions import (
     Attempt,
-    SignInFailure,
     SignInSession,
     TooManySignIns,
     end_other_sessions,
@@ -21,6 +20,8 @@ from email_campaign.accounts.sessions import (
     sign_in,
     sign_out,
 )
+from email_campaign.accounts.throttle import SignInFailure
+from email_campaign.accounts.throttle import purge as purge_throttle
 from email_campaign.accounts.users import Role, User, create_user, disable
 from email_campaign.db import SessionFactory
 from email_campaign.errors import Invalid, NotFound
@@ -168,6 +169,7 @@ def test_what_is_over_is_purged(session_factory: SessionFactory, settings: Setti
     later = NOW + timedelta(minutes=15)
     with session_factory.begin() as session:
         purge(session, now=later)
+        purge_throttle(session, now=later)
         assert session.scalar(select(func.count()).select_from(SignInFailure)) == 0
         assert find_session(session, token=token, now=later)
         purge(session, now=NOW + timedelta(days=settings.session_days))

@@ -13,7 +13,7 @@ def test_a_form_without_the_token_changes_nothing(signed_in: TestClient) -> None
         answer = signed_in.post(PATH, data={"name": "nightly"} | wrong)
         assert answer.status_code == 403
         assert "load it again" in answer.text
-    assert "No API tokens" in signed_in.get("/admin/settings").text
+    assert "No API tokens" in signed_in.get(PATH).text
 
 
 def test_the_token_may_stand_in_a_field_or_in_a_header(signed_in: TestClient) -> None:

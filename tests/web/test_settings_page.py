@@ -1,4 +1,4 @@
-"""The settings page: password, API tokens, sessions."""
+"""The settings page: password, sessions."""
 
 import re
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from email_campaign import queue
 from email_campaign.accounts.sessions import open_session
 from email_campaign.accounts.users import Role, User
 from email_campaign.clock import utc_now
@@ -14,36 +15,6 @@ from email_campaign.db import SessionFactory
 HERE = "/admin/settings"
 PASSWORD = "correct horse battery"
 NEW = "another long password"
-
-
-def test_a_new_token_is_shown_once_and_works(signed_in: TestClient, client: TestClient) -> None:
-    made = signed_in.post(f"{HERE}/tokens", data={"name": "nightly <import>"})
-    assert "nightly &lt;import&gt;" in made.text
-    found = re.search(r"ec_[A-Za-z0-9_-]{40}", made.text)
-    assert found
-    assert client.get("/api/v1/me", headers={"Authorization": f"Bearer {found[0]}"}).status_code == 200
-    listed = signed_in.get(HERE).text
-    assert "nightly &lt;import&gt;" in listed
-    assert found[0] not in listed
-
-
-def test_a_token_is_revoked(signed_in: TestClient, api: TestClient) -> None:
-    (token,) = api.get("/api/v1/tokens").json()["items"]
-    assert "never" not in signed_in.get(HERE).text
-    answer = signed_in.post(f"{HERE}/tokens/{token['id']}/revoke")
-    assert (answer.status_code, answer.headers["Location"]) == (303, HERE)
-    page = signed_in.get(HERE).text
-    assert "The API token was revoked." in page
-    assert "No API tokens" in page
-    assert api.get("/api/v1/me").status_code == 401
-
-
-def test_a_refused_token_form_keeps_what_was_typed(signed_in: TestClient) -> None:
-    answer = signed_in.post(f"{HERE}/tokens", data={"name": "x" * 101})
-    assert answer.status_code == 422
-    assert "x" * 101 in answer.text
-    assert 'id="f-name-error"' in answer.text
-    assert 'id="f-new_password-error"' not in answer.text
 
 
 def _change(client: TestClient, *, current: str = PASSWORD, new: str = NEW, again: str = NEW) -> tuple[int, str]:
@@ -65,12 +36,13 @@ def test_a_wrong_password_form_names_its_field_and_repeats_no_password(signed_in
 
 
 def test_a_new_password_signs_the_other_browsers_out(
-    signed_in: TestClient, user: User, session_factory: SessionFactory
+    signed_in: TestClient, user: User, session_factory: SessionFactory, nudges: list[tuple[object, ...]]
 ) -> None:
     with session_factory.begin() as session:
         open_session(session, user_id=user.id, lifetime=timedelta(days=1), now=utc_now())
     assert "/end" in signed_in.get(HERE).text
     assert _change(signed_in)[0] == 303
+    assert [name for name, *_ in nudges] == [queue.LAUNCH_ONE]  # and they are told by mail
     page = signed_in.get(HERE)
     assert page.status_code == 200
     assert "/end" not in page.text
@@ -87,7 +59,7 @@ def test_one_browser_can_be_signed_out(signed_in: TestClient, user: User, sessio
 
 
 def test_pages_have_no_inline_script_or_style(signed_in: TestClient, app: FastAPI) -> None:
-    for path in (HERE, "/admin/nothing", "/styles"):
+    for path in (HERE, f"{HERE}/tokens", "/admin/nothing", "/styles"):
         text = signed_in.get(path).text
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text), path
 

@@ -1,4 +1,4 @@
-"""Pages: the settings of whoever is signed in: password, sessions, API tokens."""
+"""Pages: the settings of whoever is signed in: password and sessions."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
-from email_campaign.accounts import sessions, tokens, users
+from email_campaign import queue
+from email_campaign.accounts import sessions, users
 from email_campaign.accounts.sessions import SignInSession
-from email_campaign.accounts.tokens import ApiToken
+from email_campaign.campaigns import system_mail
 from email_campaign.errors import Invalid
-from email_campaign.web.deps import NowDep, PageSession, PageUser, PathId, SessionDep
+from email_campaign.web.deps import NowDep, PageSession, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
 
@@ -25,44 +26,31 @@ router = APIRouter()
 def show_settings(request: Request, session: SessionDep, current: PageSession, now: NowDep) -> Response:
     """The settings page."""
     context = _context(session, current, now)
-    return render(request, TEMPLATE, values={}, errors={}, form_error="", refused="", **context)
+    return render(request, TEMPLATE, values={}, errors={}, form_error="", **context)
 
 
 @router.post("/settings/password")
 def change_password(
-    request: Request, session: SessionDep, current: PageSession, user: PageUser, form: FormDep, now: NowDep
+    request: Request,
+    session: SessionDep,
+    settings: SettingsDep,
+    current: PageSession,
+    user: PageUser,
+    form: FormDep,
+    now: NowDep,
 ) -> Response:
-    """Change the password and sign every other browser out: whoever knew the old one is gone."""
+    """Change the password, sign every other browser out (whoever knew the old one is gone), and tell them by mail."""
     try:
         if form.raw("new_password") != form.raw("new_password_again"):
             raise Invalid.field("new_password_again", "The two new passwords differ.")
         users.change_password(user, current=form.raw("current_password"), new=form.raw("new_password"))
     except Invalid as error:
-        return refuse_form(request, TEMPLATE, form, error, refused="password", **_context(session, current, now))
+        return refuse_form(request, TEMPLATE, form, error, **_context(session, current, now))
     sessions.end_other_sessions(session, user_id=user.id, keep_id=current.id)
+    mailing = system_mail.send_changed(session, user, settings, now)
     session.commit()
+    queue.nudge(queue.LAUNCH_ONE, mailing.id)
     return redirect(request, HERE, "Your password was changed. Every other browser was signed out.")
-
-
-@router.post("/settings/tokens")
-def create_token(
-    request: Request, session: SessionDep, current: PageSession, user: PageUser, form: FormDep, now: NowDep
-) -> Response:
-    """Make an API token. Its secret is on the page that answers and nowhere else, so this one does not redirect."""
-    try:
-        token, secret = tokens.create_token(session, user_id=user.id, name=form["name"], now=now)
-    except Invalid as error:
-        return refuse_form(request, TEMPLATE, form, error, refused="token", **_context(session, current, now))
-    session.commit()
-    return render(request, "admin/accounts/new_token.html", token=token, secret=secret)
-
-
-@router.post("/settings/tokens/{token_id}/revoke")
-def revoke_token(request: Request, session: SessionDep, user: PageUser, token_id: PathId, now: NowDep) -> Response:
-    """Revoke an API token."""
-    tokens.revoke_token(session, user_id=user.id, token_id=token_id, now=now)
-    session.commit()
-    return redirect(request, HERE, "The API token was revoked.")
 
 
 @router.post("/settings/sessions/{session_id}/end")
@@ -76,7 +64,6 @@ def end_session(request: Request, session: SessionDep, user: PageUser, session_i
 def _context(session: Session, current: SignInSession, now: Any) -> dict[str, Any]:
     user_id = current.user_id
     return {
-        "tokens": session.scalars(tokens.list_tokens(user_id).order_by(ApiToken.id.desc())).all(),
         "sessions": session.scalars(sessions.list_sessions(user_id, now)).all(),
         "current_session_id": current.id,
     }

@@ -26,6 +26,7 @@ from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.paging import PageDep
+from email_campaign.web.welcoming import nudge_welcome
 
 LIST = "admin/contacts/list.html"
 NEW = "admin/contacts/new.html"
@@ -75,6 +76,7 @@ def add_contact(request: Request, session: SessionDep, settings: SettingsDep, fo
     except Invalid as error:
         return _refuse_new(request, session, form, on_field(error))
     session.commit()
+    nudge_welcome(session, *(one.list_id for one in subscriptions.subscriptions_of(session, saved.contact.id)))
     said = "was added" if saved.created else "was a contact already, and was changed"
     return redirect(request, f"{HERE}/{saved.contact.id}", f"{saved.contact.address} {said}.")
 
@@ -118,6 +120,7 @@ def subscribe(request: Request, session: SessionDep, contact_id: PathId, form: F
     except Invalid as error:
         return _refuse(request, session, contact_id, form, error, refused="list")
     session.commit()
+    nudge_welcome(session, wanted.id)
     return redirect(request, f"{HERE}/{contact_id}", f"{contact.address} is on “{wanted.name}” now.")
 
 

@@ -32,6 +32,7 @@ _KINDS = {
     "missed": ("rejected", "overdue"),
     "unknown": ("unknown", "unknown"),
     "rejected": ("rejected", "rejected"),
+    "welcome_paused": ("rejected", "paused"),
 }
 """Tone and word of each kind of need."""
 
@@ -66,6 +67,8 @@ def _where(need: Need) -> str:
         return unknown_url(need.campaign_id)
     if need.kind == "night":
         return "/admin/tasks?state=failed"
+    if need.list_id is not None:
+        return f"/admin/lists/{need.list_id}"
     if need.campaign_id is None:
         return "/admin/relay"
     here = f"{CAMPAIGNS}/{need.campaign_id}"

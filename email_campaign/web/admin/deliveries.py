@@ -13,7 +13,7 @@ from email_campaign.audience.lists import MailingList
 from email_campaign.audience.subscriptions import Subscription
 from email_campaign.audience.suppressions import Suppression
 from email_campaign.campaigns.campaigns import Campaign
-from email_campaign.campaigns.mailings import Mailing, MailingKind
+from email_campaign.campaigns.mailings import OF_ONE, Mailing, MailingKind
 from email_campaign.delivery.attempts import Attempt
 from email_campaign.delivery.compose import derive_message_id
 from email_campaign.delivery.orders import derive_keys
@@ -133,6 +133,6 @@ def _suppression(session: Session, copy: Copy) -> Suppression | None:
 
 def _retryable(copy: Copy, mailing: Mailing) -> Retryable | None:
     """What a retry by hand is called for this copy, where its mailing is it alone."""
-    if mailing.kind is MailingKind.CAMPAIGN:
+    if mailing.kind not in OF_ONE:
         return None
     return next((one for one in Retryable if one == copy.delivery.state), None)

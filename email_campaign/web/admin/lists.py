@@ -9,21 +9,28 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
+from email_campaign import queue
 from email_campaign.audience import contacts, lists, subscriptions
 from email_campaign.audience.contacts import Contact, ContactDraft
 from email_campaign.audience.lists import MailingList
 from email_campaign.audience.search import contains
 from email_campaign.audience.subscriptions import AlreadyUnsubscribed, Source, Subscription, SubscriptionState
+from email_campaign.campaigns import welcome_mail
+from email_campaign.content import templates
+from email_campaign.content.templates import Template
 from email_campaign.errors import Conflict, Invalid
+from email_campaign.reports.welcome import welcome_mail as welcome_mail_of
 from email_campaign.web import written
 from email_campaign.web.admin import people
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.collisions import Sides, collide, show_collision
-from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.formatting import count
 from email_campaign.web.forms import Form, FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.paging import MAX_LIMIT, PageDep
+from email_campaign.web.welcoming import nudge_welcome
+from email_campaign.web.written import Written
 
 LIST = "admin/lists/list.html"
 NEW = "admin/lists/new.html"
@@ -32,6 +39,7 @@ EDIT = "admin/lists/edit.html"
 ADD = "admin/lists/add.html"
 REMOVE = "admin/lists/remove.html"
 HERE = "/admin/lists"
+TEMPLATES_OFFERED = 500
 
 router = APIRouter(prefix="/lists")
 
@@ -103,6 +111,7 @@ def show_list(
         rows=rows,
         q=q.strip(),
         state=chosen.value if chosen else "",
+        welcome=welcome_mail_of(session, one),
     )
 
 
@@ -117,16 +126,17 @@ def edit_list(request: Request, session: SessionDep, list_id: PathId) -> Respons
 
 @router.post("/{list_id}/edit")
 def change_list(request: Request, session: SessionDep, list_id: PathId, form: FormDep) -> Response:
-    """Rename a list, or describe it anew."""
+    """Rename a list, describe it anew, or choose its welcome mail."""
     try:
         theirs = written.mailing_list(lists.lock_list(session, list_id))
-        typed = {"name": form["name"], "description": form["description"].replace("\r\n", "\n")}
+        typed = _typed(form)
         if collision := collide(form["version"], theirs, typed):
             session.rollback()
-            words = {"name": ("Name", theirs["name"]), "description": ("Description", theirs["description"])}
             context = _edited(session, lists.get_live_list(session, list_id))
-            return show_collision(request, EDIT, collision, Sides(theirs, typed, words), **context)
+            sides = Sides(theirs, typed, _in_words(session, theirs))
+            return show_collision(request, EDIT, collision, sides, **context)
         changed = lists.change_list(session, list_id, typed["name"], typed["description"])
+        welcome_mail.choose(session, list_id, typed["welcome_template_id"])
     except (Invalid, Conflict) as error:
         session.rollback()
         return refuse_form(
@@ -142,6 +152,15 @@ def archive_list(request: Request, session: SessionDep, list_id: PathId, now: No
     archived = lists.archive_list(session, list_id, now)
     session.commit()
     return redirect(request, HERE, f"The list “{archived.name}” was archived. Its members and history are kept.")
+
+
+@router.post("/{list_id}/welcome/resume")
+def resume_welcome(request: Request, session: SessionDep, user: PageUser, list_id: PathId) -> Response:
+    """Let the welcome mail go on where it was paused."""
+    welcome_mail.resume_welcome(session, list_id, actor=user.name)
+    session.commit()
+    queue.nudge(queue.DISPATCH)
+    return redirect(request, f"{HERE}/{list_id}", "The welcome mail goes out again.")
 
 
 @router.get("/{list_id}/add")
@@ -167,6 +186,7 @@ def add_member(
         problem = error if isinstance(error, Invalid) else Invalid.field("detail", people.LEFT_THE_LIST)
         return refuse_form(request, ADD, form, problem, list=lists.get_live_list(session, list_id))
     session.commit()
+    nudge_welcome(session, list_id)
     return redirect(request, f"{HERE}/{list_id}", f"{saved.contact.address} is on “{one.name}” now.")
 
 
@@ -204,8 +224,40 @@ def _chosen(form: Form) -> list[int]:
     return sorted({int(text) for text in form.all("selected") if text.isdecimal() and len(text) < 19})[:MAX_LIMIT]
 
 
+def _typed(form: Form) -> Written:
+    return {
+        "name": form["name"],
+        "description": form["description"].replace("\r\n", "\n"),
+        "welcome_template_id": _template_id(form["welcome_template_id"]),
+    }
+
+
+def _in_words(session: Session, fields: Written) -> dict[str, tuple[str, str]]:
+    welcome = session.get(Template, fields["welcome_template_id"] or 0)
+    return {
+        "name": ("Name", fields["name"]),
+        "description": ("Description", fields["description"]),
+        "welcome_template_id": ("Welcome mail", welcome.name if welcome else "none"),
+    }
+
+
+def _template_id(text: str) -> int | None:
+    """What was chosen; 0, which no template has, for what cannot be an id."""
+    if not text:
+        return None
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
+
+
 def _edited(session: Session, one: MailingList) -> dict[str, Any]:
-    return {"list": one, "counts": lists.member_counts(session, [one.id])[one.id]}
+    is_chosen = Template.id == (one.welcome_template_id or 0)  # it is offered however many there are
+    offered = session.scalars(
+        templates.live_templates().order_by(is_chosen.desc(), Template.name).limit(TEMPLATES_OFFERED)
+    ).all()
+    return {
+        "list": one,
+        "counts": lists.member_counts(session, [one.id])[one.id],
+        "templates": [(template.id, template.name) for template in offered],
+    }
 
 
 def _on_name(error: Invalid | Conflict) -> Invalid:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from email_campaign.audience.contacts import Contact
 from email_campaign.audience.variables import attributes_in_use, sample_size
+from email_campaign.campaigns import welcome_mail
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.content import templates
 from email_campaign.content.checks import check_content
@@ -124,6 +125,7 @@ def change_template(request: Request, session: SessionDep, template_id: PathId, 
 @router.post("/{template_id}/archive")
 def archive_template(request: Request, session: SessionDep, template_id: PathId, now: NowDep) -> Response:
     """Take a template out of use."""
+    welcome_mail.check_not_welcome(session, template_id)
     archived = templates.archive_template(session, template_id, now)
     session.commit()
     return redirect(request, HERE, f"The template “{archived.name}” was archived.")

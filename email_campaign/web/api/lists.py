@@ -10,16 +10,19 @@ from sqlalchemy.orm import Session
 from email_campaign.audience import contacts, lists, subscriptions
 from email_campaign.audience.lists import MailingList, MemberCounts
 from email_campaign.audience.subscriptions import Source, Subscription, SubscriptionState
+from email_campaign.campaigns import welcome_mail
 from email_campaign.web import written
 from email_campaign.web.deps import NowDep, PathId, SessionDep
 from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
+from email_campaign.web.welcoming import nudge_welcome
 
 router = APIRouter(prefix="/lists", tags=["lists"])
 
 Name = Annotated[str, Field(examples=["Newsletter"])]
 Description = Annotated[str, Field(examples=["Once a month, what is new"])]
+WELCOME = "The template that whoever is confirmed gets once, by hand or API or by themselves, never by an import."
 
 
 class ListIn(BaseModel):
@@ -29,6 +32,7 @@ class ListIn(BaseModel):
 
     name: Name
     description: Description = ""
+    welcome_template_id: int | None = Field(None, description=WELCOME)
 
 
 class ListPatch(BaseModel):
@@ -38,6 +42,7 @@ class ListPatch(BaseModel):
 
     name: Name | None = None
     description: Description | None = None
+    welcome_template_id: int | None = Field(None, description=f"{WELCOME} Send null for no welcome mail.")
 
 
 class CountsOut(BaseModel):
@@ -56,6 +61,7 @@ class ListOut(BaseModel):
     id: int
     name: Name
     description: Description
+    welcome_template_id: int | None = Field(description=WELCOME)
     created_at: datetime
     archived_at: datetime | None
     members: CountsOut
@@ -96,7 +102,10 @@ def list_lists(session: SessionDep, page: PageDep) -> Page[ListOut]:
 @router.post("", status_code=201)
 def create_list(session: SessionDep, now: NowDep, once: OnceDep, wanted: ListIn) -> ListOut:
     """Make a list. 409 where a list in use has the name."""
-    answer = _out(lists.create_list(session, wanted.name, wanted.description, now), MemberCounts())
+    made = lists.create_list(session, wanted.name, wanted.description, now)
+    if wanted.welcome_template_id is not None:
+        welcome_mail.choose(session, made.id, wanted.welcome_template_id)
+    answer = _out(made, MemberCounts())
     once.keep(201, answer)
     session.commit()
     return answer
@@ -112,9 +121,11 @@ def show_list(session: SessionDep, list_id: PathId, response: Response) -> ListO
 
 @router.patch("/{list_id}", responses=TAGGED)
 def change_list(session: SessionDep, if_match: IfMatchDep, list_id: PathId, wanted: ListPatch) -> ListOut:
-    """Rename a list, or describe it anew."""
+    """Rename a list, describe it anew, or choose its welcome mail. Who is confirmed already is not welcomed."""
     if_match.check(written.mailing_list(lists.lock_list(session, list_id)))
     changed = lists.change_list(session, list_id, wanted.name, wanted.description)
+    if "welcome_template_id" in wanted.model_fields_set:
+        welcome_mail.choose(session, list_id, wanted.welcome_template_id)
     session.commit()
     if_match.answer(written.mailing_list(changed))
     return _counted(session, changed)
@@ -142,11 +153,13 @@ def list_members(
 def subscribe_member(
     session: SessionDep, now: NowDep, list_id: PathId, contact_id: PathId, wanted: MemberIn
 ) -> MemberOut:
-    """Put a contact on a list. 409 for somebody who unsubscribed, unless `reason` says why. Safe to repeat."""
+    """Put a contact on a list; the confirmed get its welcome mail, once for ever. 409 for somebody who unsubscribed,
+    unless `reason` says why. Safe to repeat."""
     lists.get_live_list(session, list_id)
     contacts.get_contact(session, contact_id)
     member = subscriptions.subscribe(session, contact_id, list_id, wanted.state, Source.API, wanted.reason, now)
     session.commit()
+    nudge_welcome(session, list_id)
     return MemberOut.model_validate(member)
 
 
@@ -167,6 +180,7 @@ def _out(one: MailingList, counts: MemberCounts) -> ListOut:
         id=one.id,
         name=one.name,
         description=one.description,
+        welcome_template_id=one.welcome_template_id,
         created_at=one.created_at,
         archived_at=one.archived_at,
         members=CountsOut.model_validate(counts),

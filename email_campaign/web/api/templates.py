@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from email_campaign.campaigns import welcome_mail
 from email_campaign.content import templates
 from email_campaign.content.checks import check_content
 from email_campaign.content.templates import CheckedDraft, Template, TemplateDraft
@@ -139,5 +140,6 @@ def change_template(
 def archive_template(session: SessionDep, now: NowDep, if_match: IfMatchDep, template_id: PathId) -> None:
     """Take it out of use; its name is free again. Safe to repeat."""
     if_match.check(written.template(templates.lock_template(session, template_id)))
+    welcome_mail.check_not_welcome(session, template_id)
     templates.archive_template(session, template_id, now)
     session.commit()

@@ -12,7 +12,7 @@ from email_campaign.errors import Invalid
 from email_campaign.web import cookies
 from email_campaign.web.deps import ClientDep, FactoryDep, NowDep, SessionDep, SettingsDep
 from email_campaign.web.forms import FormDep
-from email_campaign.web.pages import redirect, refuse_form, render
+from email_campaign.web.pages import redirect, refuse_for_now, refuse_form, render
 
 TEMPLATE = "public/sign_in.html"
 HOME = "/admin"
@@ -40,9 +40,7 @@ def sign_in(
     except Invalid as error:
         return refuse_form(request, TEMPLATE, form, error)
     except TooManySignIns as error:
-        page = render(request, TEMPLATE, status_code=429, values=form.shown(), errors={}, form_error=error.message)
-        page.headers["Retry-After"] = str(max(1, round((error.retry_at - now).total_seconds())))
-        return page
+        return refuse_for_now(request, TEMPLATE, form, error, now)
     response = redirect(request, _own_path(form["next"]))
     cookies.set_session(response, settings, token)
     return response
