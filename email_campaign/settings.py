@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     inbox_http_port: int = 8025
     inbox_keep: int = Field(10_000, ge=1, description="mails kept; the oldest make room")
     inbox_max_bytes: int = Field(512 * 1024 * 1024, description="bytes kept; the oldest make room")
+    inbox_cors_origin: str = Field(
+        "", pattern=r"^(\*|https?://[^\s/]+)?$", description="whose pages may use the inbox's API; `*`: everybody's"
+    )
 
     # Embedded parts of `make run`
     admin_address: str = Field("admin@example.com", description="the administrator that the first `run` creates")

@@ -29,6 +29,7 @@ async def _serve(settings: Settings) -> None:
         settings.inbox_http_port,
         settings.inbox_keep,
         settings.inbox_max_bytes,
+        settings.inbox_cors_origin,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

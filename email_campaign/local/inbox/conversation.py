@@ -106,7 +106,7 @@ class Conversation:
         if found is None:
             return b"550 Invalid syntax in MAIL command\r\n"
         if happens(self._jim.reject_sender_chance):
-            return b"550 Invalid sender\r\n"
+            return b"550 Invalid sender " + found[1] + b"\r\n"
         self._sender = text_of(found[1])
         return b"250 Sender " + found[1] + b" ok\r\n"
 
@@ -119,7 +119,7 @@ class Conversation:
         if found is None:
             return b"550 Invalid syntax in RCPT command\r\n"
         if happens(self._jim.reject_recipient_chance):
-            return b"550 Invalid recipient\r\n"
+            return b"550 Invalid recipient " + found[1] + b"\r\n"
         recipient = text_of(found[1])
         return self._trouble(recipient) or self._take(recipient, found[1])
 
@@ -157,13 +157,11 @@ class Conversation:
         """Every mechanism and all credentials are good, as long as they are well formed."""
         if self._helo is None or self._sender is not None:
             return _UNRECOGNISED
-        if happens(self._jim.reject_auth_chance):
-            return _UNRECOGNISED
         mechanism, blank, initial = words.partition(b" ")
         if blank and mechanism == b"PLAIN":
             return self._plain(initial)
         if blank and mechanism == b"EXTERNAL":
-            return _AUTHENTICATED
+            return self._authenticated()
         match words:
             case b"PLAIN":
                 self._expected = self._plain
@@ -181,7 +179,7 @@ class Conversation:
             fields = base64.b64decode(response, validate=True).split(b"\0")
         except binascii.Error:
             fields = []
-        return _AUTHENTICATED if len(fields) >= 3 else _BAD_PARAMETER
+        return self._authenticated() if len(fields) >= 3 else _BAD_PARAMETER
 
     def _login_name(self, response: bytes) -> bytes:
         if response == b"*":
@@ -190,4 +188,8 @@ class Conversation:
         return _ASK_PASSWORD
 
     def _any_response(self, response: bytes) -> bytes:
-        return _BAD_PARAMETER if response == b"*" else _AUTHENTICATED
+        return _BAD_PARAMETER if response == b"*" else self._authenticated()
+
+    def _authenticated(self) -> bytes:
+        """The end of an exchange that is well formed: only then Jim looks at it."""
+        return _UNRECOGNISED if happens(self._jim.reject_auth_chance) else _AUTHENTICATED

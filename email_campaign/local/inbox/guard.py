@@ -1,4 +1,9 @@
-"""What stands before every page: no foreign Host, no foreign site that writes, headers that bind the browser."""
+"""What stands before every page: no foreign Host, no foreign site that writes or listens, headers for the browser.
+
+MailHog lets any origin open its websocket, so that any page in a developer's browser could read the mail. Here a
+program may say whatever origin it likes, but a browser's page of another site is refused, unless it is of
+INBOX_CORS_ORIGIN: to that origin (`*`: to all) the API is as open as MailHog's. The pages themselves never are.
+"""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -27,15 +32,16 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """ASGI middleware. `bound_host` is the host that the inbox listens on."""
 
-    def __init__(self, app: ASGIApp, bound_host: str) -> None:
+    def __init__(self, app: ASGIApp, bound_host: str, cors_origin: str = "") -> None:
         self._app = app
         self._bound_host = bound_host.lower()
+        self._cors_origin = cors_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        refusal = self._refusal(scope, Headers(scope=scope))
         app = PlainTextResponse(refusal, 403) if refusal else self._app
 
         async def send_with_policy(message: Message) -> None:
@@ -45,20 +51,32 @@ class Guard:
 
         await app(scope, receive, send_with_policy)
 
-    def _refusal(self, method: str, headers: Headers) -> str:
+    def _refusal(self, scope: Scope, headers: Headers) -> str:
         """Why a request is refused, or an empty text."""
         host = headers.get("host", "")
         if not _is_ours(host, self._bound_host):
             # A name that an attacker points at 127.0.0.1 would make his page same-origin with the inbox.
             return "This inbox does not answer under that host name. Use 127.0.0.1, or the name in INBOX_HOST.\n"
-        if method in _READING:
-            return ""
-        site = headers.get("sec-fetch-site")
         origin = headers.get("origin")
-        foreign = (
-            site not in {"same-origin", "none"} if site else origin is not None and urlsplit(origin).netloc != host
-        )
-        return "A page of another site may not change this inbox.\n" if foreign else ""
+        if origin and scope["path"].startswith("/api/") and self._cors_origin in {"*", origin}:
+            return ""
+        is_foreign = origin is not None and origin.partition("://")[2] != host
+        if scope["type"] == "websocket":
+            # Sec-Fetch-Site is not asked: some browsers take ws: for another site than http:, others do not send it.
+            if is_foreign and _is_of_a_browser(headers):
+                return "A page of another site may not listen to this inbox. INBOX_CORS_ORIGIN can allow it.\n"
+            return ""
+        if scope["method"] in _READING:
+            return ""
+        if site := headers.get("sec-fetch-site"):
+            is_foreign = site not in {"same-origin", "none"}
+        return "A page of another site may not change this inbox.\n" if is_foreign else ""
+
+
+def _is_of_a_browser(headers: Headers) -> bool:
+    """Whether a page may be behind it. No script can take these headers from a handshake, and programs lack them."""
+    is_named_so = headers.get("user-agent", "").startswith("Mozilla/")
+    return is_named_so or any(name == "accept-language" or name.startswith("sec-fetch-") for name in headers)
 
 
 def _is_ours(host: str, bound_host: str) -> bool:

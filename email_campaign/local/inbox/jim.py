@@ -1,6 +1,5 @@
 """Jim, MailHog's chaos monkey: chances of trouble for SMTP connections, and the API that sets them."""
 
-import json
 import random
 import threading
 from dataclasses import asdict, dataclass, fields
@@ -8,8 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from starlette.requests import Request
 from starlette.responses import Response
 
-MAX_BODY_BYTES = 64 * 1024
-MAX_NUMBER = 1e15
+from email_campaign.local.inbox.answers import JSON_V2, json_answer, read_body
+from email_campaign.local.inbox.go_json import Kind, decode
+
+MAX_SHOWN_WHOLE = 1e21
+"""From here on Go writes a whole number with an exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Jim:
 
 DEFAULT = Jim(0.99, 0.005, 0.1, 10240, 1024, 0.05, 0.05, 0.05)
 
-_KEYS = {field.name.replace("_", ""): field.name for field in fields(Jim)}
+_NAMES = {field.name.replace("_", ""): field.name for field in fields(Jim)}
+_KINDS: dict[str, Kind] = dict.fromkeys(_NAMES, "number")
 
 
 class JimsChair:
@@ -51,9 +54,9 @@ class JimsChair:
         if jim is None:
             return Response(status_code=404)
         told = {key.title().replace("_", ""): _number(value) for key, value in asdict(jim).items()}
-        return Response(json.dumps(told), headers={"content-type": "application/json"})
+        return json_answer(told, JSON_V2)
 
-    def seat(self, body: bytes | bytearray) -> int:
+    def seat(self, body: bytes) -> int:
         """POST: Jim comes, with these chances or with the last known. The HTTP status."""
         with self._lock:
             if self.present is not None:
@@ -62,7 +65,7 @@ class JimsChair:
             self.present = self._last = read_jim(body) or self._last
             return 201
 
-    def replace(self, body: bytes | bytearray) -> int:
+    def replace(self, body: bytes) -> int:
         """PUT: all chances anew; keys that are missing become 0. The HTTP status."""
         with self._lock:
             if self.present is None:
@@ -81,18 +84,15 @@ class JimsChair:
             return status
 
     async def answer(self, request: Request) -> Response:
-        """Every method of `/api/v2/jim`."""
-        if request.method in {"GET", "HEAD"}:
-            return self.get(request)
+        """GET, POST, PUT and DELETE of `/api/v2/jim`."""
         if request.method == "DELETE":
             return Response(status_code=self.dismiss())
-        if request.method == "OPTIONS":
-            return Response()
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                return Response(status_code=400)
+        if request.method not in {"POST", "PUT"}:
+            return self.get(request)
+        try:
+            body = await read_body(request)
+        except ValueError:
+            return Response(status_code=400)
         return Response(status_code=self.seat(body) if request.method == "POST" else self.replace(body))
 
 
@@ -101,24 +101,14 @@ def happens(chance: float) -> bool:
     return random.random() < chance  # noqa: S311 - chance, not secrecy
 
 
-def read_jim(body: bytes | bytearray) -> Jim | None:
+def read_jim(body: bytes) -> Jim | None:
     """Jim from JSON with keys in any case; unknown keys are ignored. None for anything else."""
     try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
+        told = decode(body, _KINDS)
+    except ValueError:
         return None
-    if not isinstance(told, dict):
-        return None
-    chances = {_KEYS[key.lower()]: value for key, value in told.items() if key.lower() in _KEYS and value is not None}
-    if not all(_is_finite(value) for value in chances.values()):
-        return None
-    return Jim(**chances)
-
-
-def _is_finite(value: object) -> bool:
-    """A number that Go's JSON would take: Python's also takes NaN, and 1e999 as infinite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
+    return Jim(**{_NAMES[key]: float(value) for key, value in told.items()})
 
 
 def _number(value: float) -> float:
-    return int(value) if value == int(value) else value
+    return int(value) if value == int(value) and abs(value) < MAX_SHOWN_WHOLE else value

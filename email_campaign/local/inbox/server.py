@@ -20,6 +20,7 @@ from email_campaign.local.inbox.look import Look
 from email_campaign.local.inbox.pages import page_routes
 from email_campaign.local.inbox.smtp import SmtpSession
 from email_campaign.local.inbox.store import Store
+from email_campaign.local.inbox.stream import Streams
 from email_campaign.local.inbox.trouble import Troubles
 from email_campaign.local.inbox.trouble_pages import trouble_routes
 
@@ -32,6 +33,13 @@ with contextlib.suppress(ImportError):  # uvloop does not exist for Windows
 HOST_NAME = "mailhog.example"
 """What the inbox calls itself in its banner, ids and Received lines: MailHog's own default."""
 
+MAX_FRAME_BYTES = 256
+"""What a websocket client may say in one frame; nothing that it says is needed."""
+
+PING_SECONDS = 54.0
+FAREWELL_SECONDS = 0.5
+"""How long open connections may take to end when the inbox does; uvicorn would complain after a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -42,6 +50,7 @@ class Options:
     http_port: int = 0
     keep: int = 10_000
     max_bytes: int = 512 * 1024 * 1024
+    cors_origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +67,14 @@ class PortTaken(Exception):
     """An address cannot be listened on; the message names the setting that changes it."""
 
 
-def build_app(store: Store, chair: JimsChair, troubles: Troubles, smtp_address: str, bound_host: str) -> Starlette:
+def build_app(
+    store: Store, chair: JimsChair, streams: Streams, troubles: Troubles, smtp_address: str, options: Options
+) -> Starlette:
     """The HTTP side: API and pages behind the guard. `smtp_address` is what the pages tell people to send to."""
     look = Look(store, chair, troubles, smtp_address)
-    routes = [*api_routes(store, chair), *trouble_routes(look), *page_routes(look)]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, bound_host=bound_host)])
+    api = api_routes(store, chair, streams, options.cors_origin)
+    guard = Middleware(Guard, bound_host=options.host, cors_origin=options.cors_origin)
+    return Starlette(routes=[*api, *trouble_routes(look), *page_routes(look)], middleware=[guard])
 
 
 @contextlib.asynccontextmanager
@@ -71,13 +83,14 @@ async def open_inbox(options: Options) -> AsyncIterator[RunningInbox]:
     store = Store(options.keep, options.max_bytes, HOST_NAME, utc_now)
     chair = JimsChair()
     troubles = Troubles()
+    streams = Streams(store)
     sessions: set[SmtpSession] = set()
     with contextlib.ExitStack() as sockets:
         smtp_socket = sockets.enter_context(_listen(options.host, options.smtp_port, "INBOX_SMTP_PORT"))
         http_socket = sockets.enter_context(_listen(options.host, options.http_port, "INBOX_HTTP_PORT"))
         smtp_port, http_port = smtp_socket.getsockname()[1], http_socket.getsockname()[1]
         name = f"[{options.host}]" if ":" in options.host else options.host
-        app = build_app(store, chair, troubles, f"{name}:{smtp_port}", options.host)
+        app = build_app(store, chair, streams, troubles, f"{name}:{smtp_port}", options)
         loop = asyncio.get_running_loop()
         smtp = await loop.create_server(
             lambda: SmtpSession(store, sessions, jim=chair.present, troubles=troubles), sock=smtp_socket
@@ -90,6 +103,7 @@ async def open_inbox(options: Options) -> AsyncIterator[RunningInbox]:
             smtp.close()
             for session in list(sessions):
                 session.abort()
+            streams.close()
             http.should_exit = True
             await serving
 
@@ -125,11 +139,21 @@ def run(main: Coroutine[None, None, None]) -> None:
 
 
 class _HttpServer(uvicorn.Server):
-    """Signals are the business of whoever opened the inbox."""
+    """Signals are the business of whoever opened the inbox; a client that does not read does not hold up its end."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._cut)
+        await super().shutdown(sockets)
+        # What a closed connection has still to do is done before the event loop ends.
+        await asyncio.sleep(0)
+
+    def _cut(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 def _http_config(app: Starlette) -> uvicorn.Config:
@@ -137,7 +161,11 @@ def _http_config(app: Starlette) -> uvicorn.Config:
         app,
         log_config=None,
         access_log=False,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_level="warning",
         timeout_graceful_shutdown=1,

@@ -25,6 +25,8 @@ class Store:
         self.unread = 0
         self.changes = 0
         """Grows with every arrival, removal and mark: a page that knows the number knows whether it is up to date."""
+        self.on_arrival: Callable[[], None] | None = None
+        """Called after every arrival, by the thread that added the mail: it must neither block nor take long."""
         self._clock = clock
         self._mails: OrderedDict[str, Mail] = OrderedDict()
         self._numbers = itertools.count(1)
@@ -46,6 +48,8 @@ class Store:
             while len(self._mails) > self.keep or (self.held_bytes > self.max_bytes and len(self._mails) > 1):
                 _, oldest = self._mails.popitem(last=False)
                 self._give_back(oldest)
+        if tell := self.on_arrival:
+            tell()
         return mail
 
     def get(self, identity: str) -> Mail | None:
@@ -54,8 +58,16 @@ class Store:
     def newest(self, start: int = 0, limit: int | None = None) -> list[Mail]:
         """A copy of the list from `start` on, newest first."""
         with self._lock:
+            if start >= len(self._mails):
+                return []
             stop = None if limit is None else start + limit
             return list(itertools.islice(reversed(self._mails.values()), start, stop))
+
+    def ids_after(self, number: int) -> list[str]:
+        """The mails that came after that one, oldest first; an id may be gone when it is asked for."""
+        with self._lock:
+            newer = itertools.takewhile(lambda mail: mail.number > number, reversed(self._mails.values()))
+            return [mail.id for mail in newer][::-1]
 
     def delete(self, identity: str) -> bool:
         """Forget one mail; False when it is not (or no longer) here."""
