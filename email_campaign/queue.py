@@ -40,6 +40,8 @@ SEND = "email_campaign.send"
 WINDOW_DONE = "email_campaign.window_done"
 SWEEP = "email_campaign.sweep"
 HOP = "email_campaign.hop"
+CHECK = "email_campaign.check"
+CHECK_PART = "email_campaign.check_part"
 TIDY = "email_campaign.tidy"
 RECOUNT = "email_campaign.recount"
 PUT_AWAY = "email_campaign.put_away"
@@ -59,6 +61,8 @@ ROUTES = {
     SEND: SEND_QUEUES[1],
     ENROL: WORK_QUEUE,
     HOP: WORK_QUEUE,
+    CHECK: WORK_QUEUE,
+    CHECK_PART: WORK_QUEUE,
     TIDY: WORK_QUEUE,
     RECOUNT: WORK_QUEUE,
     PUT_AWAY: WORK_QUEUE,

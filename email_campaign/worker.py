@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from celery import chord
+from celery import chain, chord, group
 from celery.signals import (
     setup_logging,
     task_postrun,
@@ -26,9 +26,8 @@ from email_campaign import log as logs
 from email_campaign import tracing
 from email_campaign.accounts import sessions as sign_ins
 from email_campaign.accounts import throttle
+from email_campaign.audience import import_checks, imports
 from email_campaign.audience.importing import IMPORT_HANDLER
-from email_campaign.audience.imports import TASK_KIND as IMPORT
-from email_campaign.audience.imports import purge_imports
 from email_campaign.audience.welcomes import waiting_lists
 from email_campaign.backups import daily
 from email_campaign.campaigns import launching
@@ -48,6 +47,8 @@ from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.errors import DomainError
 from email_campaign.queue import (
     BACK_UP,
+    CHECK,
+    CHECK_PART,
     CONTROL_QUEUE,
     DISPATCH,
     ENROL,
@@ -75,7 +76,7 @@ from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
 
-HANDLERS = {IMPORT: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
+HANDLERS = {imports.TASK_KIND: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
 """Who carries out which kind of long task."""
 PROGRAMS = {daily.TASK_KIND: ("email_campaign.local.cli", "backup", "--task")}
 """Kinds that are no work of short steps: a program of its own carries such a task, under the task's lease."""
@@ -199,6 +200,33 @@ def hop(task_id: int) -> None:
         nudge(HOP, task_id)
 
 
+@app.task(name=CHECK, ignore_result=True)
+def check(import_id: int) -> None:
+    """Check the parts of an uploaded file side by side, and import it behind them: a group in a chain.
+
+    A part whose message is lost is checked by the import itself, which the sweep begins if the chain does not.
+    """
+    with session_factory()() as session:
+        task_id = imports.get_import(session, import_id).task_id
+        parts = import_checks.unchecked_parts(session, import_id)
+    if task_id is None:
+        return
+    if len(parts) < 2:
+        hop(task_id)
+    else:
+        chain(group(check_part.s(import_id, number) for number in parts), hop.si(task_id))()
+
+
+@app.task(name=CHECK_PART)
+def check_part(import_id: int, number: int) -> None:
+    """Check one part. Never raises: one failed task of the group, and the chain ends."""
+    try:
+        with session_factory().begin() as session:
+            import_checks.check_part(session, import_id, number, get_settings())
+    except Exception:
+        log.exception("part %d of import %d was not checked; the import does it", number, import_id)
+
+
 @app.task(name=TIDY, ignore_result=True)
 def tidy() -> None:
     """Put away what nobody needs any more."""
@@ -207,7 +235,7 @@ def tidy() -> None:
         idempotency.purge(session, now=utc_now())
         sign_ins.purge(session, now=utc_now())
         throttle.purge(session, now=utc_now())
-        purge_imports(session, utc_now())
+        imports.purge_imports(session, utc_now())
 
 
 @app.task(name=RECOUNT, ignore_result=True)

@@ -9,6 +9,7 @@ import email_campaign.accounts.throttle
 import email_campaign.accounts.tokens
 import email_campaign.accounts.users
 import email_campaign.audience.contacts
+import email_campaign.audience.import_files
 import email_campaign.audience.imports
 import email_campaign.audience.lists
 import email_campaign.audience.subscriptions

@@ -22,7 +22,7 @@ from email_campaign.tasks.tasks import Task
 from tests.commands import command
 from tests.faults.waiting import wait_until
 from tests.invariants import check_settled
-from tests.service import Service, running_service
+from tests.service import PATIENCE_SECONDS, Service, running_service
 from tests.tables import empty_tables
 from tests.tools.collector import Collector, running_collector
 from tests.tools.scripted_smtp import Rule, Script, ScriptedServer, running_smtp
@@ -82,6 +82,20 @@ def test_an_imported_list_is_mailed_and_every_copy_is_in_the_send_log(service: S
     assert len({entry["address"] for entry in log}) == 30
     attempt = service.get(f"/deliveries/{log[0]['id']}")["attempts"][0]
     assert (attempt["code"], attempt["phase"], attempt["verdict"]) == (250, "body", "accepted")
+
+
+def test_a_large_file_is_checked_part_by_part_and_then_imported(service: Service) -> None:
+    log = service.folder / "work.log"
+    before = len(log.read_bytes())
+    list_id = service.post("/lists", name="Large")["id"]
+    rows = "".join(f"large{number}@example.com,{'x' * 9_000}\n" for number in range(500))
+    ended = service.import_csv(list_id, f"address,word\n{rows}")
+    assert (ended["state"], ended["counts"]["created"], ended["counts"]["rows"]) == ("succeeded", 500, 500)
+    assert service.get(f"/tasks/{ended['task_id']}")["total_count"] == 501
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (told := log.read_bytes()[before:]).count(b"Task email_campaign.check_part") < 6:  # received, succeeded
+        assert time.monotonic() < deadline, told.decode()
+        time.sleep(0.05)
 
 
 def test_a_451_is_retried_and_then_accepted(service: Service, relay: ScriptedServer) -> None:

@@ -3,18 +3,19 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from email_campaign.address import BadAddress, normalise
 from email_campaign.audience.attributes import MAX_ATTRIBUTES, BadAttribute, attribute_name_of_column
+from email_campaign.audience.import_records import UTF_8
 from email_campaign.errors import Invalid
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 64 * 1024
 """The header must end within this much of the file."""
 
-_ADDRESS_NAMES = frozenset({"address", "email", "mail", "emailaddress", "mailaddress", "emailaddr", "recipient"})
+ADDRESS_NAMES = frozenset({"address", "email", "mail", "emailaddress", "mailaddress", "emailaddr", "recipient"})
 _NAME_NAMES = frozenset({"name", "fullname", "displayname", "contactname"})
 _FIRST_NAMES = frozenset({"firstname", "givenname", "forename"})
 _LAST_NAMES = frozenset({"lastname", "surname", "familyname"})
@@ -43,16 +44,33 @@ class Layout:
     ignored: Sequence[int]
     offset: int
     first_line: int
+    encoding: str = UTF_8
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Layout":
-        """The layout that `dataclasses.asdict` wrote."""
+        """The layout that `to_json` wrote."""
         return cls(**stored)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the row of the import. The usual encoding is left out, as the first release does not know the word."""
+        stored = asdict(self)
+        if self.encoding == UTF_8:
+            del stored["encoding"]
+        return stored
+
+
+def refuse_binary(head: bytes) -> None:
+    """Raises Invalid for the field `file` where the beginning of a file is that of no text."""
+    for signature, kind in _SIGNATURES.items():
+        if head.startswith(signature):
+            raise Invalid.field("file", f"This is {kind}, not a CSV file. {_HOW}")
+    if b"\0" in head:
+        raise Invalid.field("file", f"This is not a text file: it has NUL bytes. {_HOW}")
 
 
 def read_layout(head: bytes) -> Layout:
     """The layout of a file that begins with `head` (UTF-8, without BOM). Raises Invalid for the field `file`."""
-    _refuse_binary(head)
+    refuse_binary(head)
     offset, line = 0, 1
     for raw in head.splitlines(keepends=True):
         offset += len(raw)
@@ -63,14 +81,6 @@ def read_layout(head: bytes) -> Layout:
 
 
 _EXAMPLE = "Its first line names the columns, as in: address,name,city"
-
-
-def _refuse_binary(head: bytes) -> None:
-    for signature, kind in _SIGNATURES.items():
-        if head.startswith(signature):
-            raise Invalid.field("file", f"This is {kind}, not a CSV file. {_HOW}")
-    if b"\0" in head:
-        raise Invalid.field("file", f"This is not a text file: it has NUL bytes. {_HOW}")
 
 
 def _decoded(raw: bytes) -> str:
@@ -85,12 +95,12 @@ def _layout(header: str, offset: int, first_line: int) -> Layout:
         raise Invalid.field("file", f"The first line is too long for a header. {_EXAMPLE}")
     delimiter, cells = max(
         ((delimiter, _cells(header, delimiter)) for delimiter in DELIMITERS),
-        key=lambda option: (_find(option[1], _ADDRESS_NAMES) is not None, len(option[1])),
+        key=lambda option: (find_column(option[1], ADDRESS_NAMES) is not None, len(option[1])),
     )
-    address = _find(cells, _ADDRESS_NAMES)
+    address = find_column(cells, ADDRESS_NAMES)
     if address is None:
         raise Invalid.field("file", _no_address_column(cells))
-    names = _name_columns(cells)
+    names = name_columns(cells)
     attributes: dict[str, int] = {}
     ignored: list[int] = []
     for index, cell in enumerate(cells):
@@ -117,16 +127,17 @@ def _cells(header: str, delimiter: str) -> list[str]:
     return rows[0] if rows else []
 
 
-def _find(cells: Sequence[str], names: frozenset[str]) -> int | None:
+def find_column(cells: Sequence[str], names: frozenset[str]) -> int | None:
+    """The first column with one of these names, whatever its capitals and signs."""
     return next((index for index, cell in enumerate(cells) if re.sub(r"[\W_]+", "", cell.casefold()) in names), None)
 
 
-def _name_columns(cells: Sequence[str]) -> list[int]:
+def name_columns(cells: Sequence[str]) -> list[int]:
     """One column with the name, or else the first and the last name; these two stay attributes beside a whole name."""
-    whole = _find(cells, _NAME_NAMES)
+    whole = find_column(cells, _NAME_NAMES)
     if whole is not None:
         return [whole]
-    return [index for index in (_find(cells, _FIRST_NAMES), _find(cells, _LAST_NAMES)) if index is not None]
+    return [index for index in (find_column(cells, _FIRST_NAMES), find_column(cells, _LAST_NAMES)) if index is not None]
 
 
 def _attribute(cell: str, index: int) -> str:
@@ -139,13 +150,14 @@ def _attribute(cell: str, index: int) -> str:
 def _no_address_column(cells: Sequence[str]) -> str:
     if not cells:
         return f"The first line has a quote that is opened and not closed. {_EXAMPLE}"
-    if any(_is_address(cell) for cell in cells):
+    if any(is_address(cell) for cell in cells):
         return f"The first line holds an address, not the names of the columns. Put a line above it. {_EXAMPLE}"
     found = ", ".join(f"“{cell.strip()[:40]}”" for cell in cells[:8]) + (", …" if len(cells) > 8 else "")
     return f"No column is called address or email; the first line has {found}. {_EXAMPLE}"
 
 
-def _is_address(cell: str) -> bool:
+def is_address(cell: str) -> bool:
+    """Whether a cell holds an address, and so is no name of a column."""
     try:
         normalise(cell)
     except BadAddress:

@@ -14,6 +14,9 @@ ROW_CELLS = 10
 BLANK_LINES = 1_000
 KEPT_CHARACTERS = 2_000
 """So much of a refused row is kept to be shown."""
+UTF_8 = "utf-8"
+"""The usual encoding, under which a row that is not UTF-8 is taken for Windows-1252. In every other, a line that cannot
+be read is refused. All are such that a line ends with the bytes of ASCII."""
 
 
 class Record(NamedTuple):
@@ -31,12 +34,15 @@ class Record(NamedTuple):
     recoded: bool
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
+    """A physical line; `undecodable` where its bytes say nothing in the file's encoding."""
+
     number: int
     end_offset: int
     text: str
     length: int
     recoded: bool
+    undecodable: bool
 
 
 def as_utf8(stream: Iterable[bytes]) -> Iterator[bytes]:
@@ -57,19 +63,19 @@ def as_utf8(stream: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def records(
-    pieces: Iterable[bytes], *, delimiter: str, offset: int, line: int, max_cell_characters: int
+    pieces: Iterable[bytes], *, delimiter: str, encoding: str, offset: int, line: int, max_cell_characters: int
 ) -> Iterator[Record]:
     """The records of `pieces`, the file's content from the byte `offset` on, which begins `line`.
 
     Blank lines go, but for every thousandth: it comes without cells, so that reading can stop in a file of them.
     """
     max_characters = max_cell_characters * ROW_CELLS
-    lines = _lines(pieces, offset, line, max_characters)
-    again: deque[_Line] = deque()
+    coming = lines(pieces, encoding=encoding, offset=offset, line=line, max_characters=max_characters)
+    again: deque[Line] = deque()
     blanks = 0
 
-    def next_line() -> _Line | None:
-        return again.popleft() if again else next(lines, None)
+    def next_line() -> Line | None:
+        return again.popleft() if again else next(coming, None)
 
     while (first := next_line()) is not None:
         if not first.text.strip(f" \t\r\n{delimiter}"):
@@ -77,7 +83,7 @@ def records(
             if blanks % BLANK_LINES == 0:
                 yield _record([first], [])
             continue
-        problem = _unreadable(first, max_characters)
+        problem = unreadable(first, max_characters)
         if problem:
             yield _refused(first, problem)
         elif '"' not in first.text:
@@ -91,7 +97,7 @@ def records(
                 yield _refused(first, _quote_problem(str(error)))
 
 
-def _lines(pieces: Iterable[bytes], offset: int, number: int, max_characters: int) -> Iterator[_Line]:
+def lines(pieces: Iterable[bytes], *, encoding: str, offset: int, line: int, max_characters: int) -> Iterator[Line]:
     """Physical lines, ended by LF, CRLF or CR. Of a line that is too long only the beginning is kept."""
     limit = max_characters * 4  # bytes of UTF-8
     carry, dropped = b"", 0
@@ -101,36 +107,41 @@ def _lines(pieces: Iterable[bytes], offset: int, number: int, max_characters: in
         carry = parts.pop() if parts and not parts[-1].endswith(b"\n") else b""
         for part in parts:
             offset += len(part) + dropped
-            yield _line(number, offset, part, dropped)
-            number += 1
+            yield _line(line, offset, part, dropped, encoding)
+            line += 1
             dropped = 0
         if len(carry) > limit:
             dropped += len(carry) - limit - 1
             carry = carry[:limit] + carry[-1:]
     if carry:
-        yield _line(number, offset + len(carry) + dropped, carry, dropped)
+        yield _line(line, offset + len(carry) + dropped, carry, dropped, encoding)
 
 
-def _line(number: int, end_offset: int, raw: bytes, dropped: int) -> _Line:
-    try:
-        text, recoded = raw.decode(), False
-    except UnicodeDecodeError:
-        text, recoded = raw.decode("cp1252", errors="replace"), True
-    return _Line(number, end_offset, text, len(text) + dropped, recoded)
-
-
-def _unreadable(line: _Line, max_characters: int) -> str:
+def unreadable(line: Line, max_characters: int) -> str:
+    """Why nobody can read the line; empty where it can be read."""
     if line.length > max_characters:
         return f"The row has {line.length:,} characters; at most {max_characters:,} are read."
     if "\0" in line.text:
         return "The row has a NUL byte, as files that are not text have."
-    if line.recoded and "\ufffd" in line.text:
+    if line.undecodable and line.recoded:
         return "The row is neither UTF-8 nor Windows-1252; save the file as CSV (UTF-8)."
+    if line.undecodable:
+        return "The row cannot be read in the encoding that was chosen for the file."
     return ""
 
 
+def _line(number: int, end_offset: int, raw: bytes, dropped: int, encoding: str) -> Line:
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError:
+        recoded = encoding == UTF_8
+        text = raw.decode("cp1252" if recoded else encoding, errors="replace")
+        return Line(number, end_offset, text, len(text) + dropped, recoded, "\ufffd" in text)
+    return Line(number, end_offset, text, len(text) + dropped, recoded=False, undecodable=False)
+
+
 def _quoted_cells(
-    taken: list[_Line], next_line: Callable[[], _Line | None], delimiter: str, max_characters: int
+    taken: list[Line], next_line: Callable[[], Line | None], delimiter: str, max_characters: int
 ) -> list[str]:
     """The cells of a row with quotes, which may take further lines; they are added to `taken`. Raises csv.Error."""
 
@@ -139,7 +150,7 @@ def _quoted_cells(
         size = taken[0].length
         while size <= max_characters and (line := next_line()) is not None:
             taken.append(line)
-            if problem := _unreadable(line, max_characters):
+            if problem := unreadable(line, max_characters):
                 raise csv.Error(problem)
             size += line.length
             yield line.text
@@ -157,12 +168,12 @@ def _quote_problem(error: str) -> str:
     return error
 
 
-def _record(taken: list[_Line], cells: list[str]) -> Record:
+def _record(taken: list[Line], cells: list[str]) -> Record:
     text = "".join(line.text for line in taken)[:KEPT_CHARACTERS].rstrip("\r\n")
     recoded = any(line.recoded for line in taken)
     return Record(taken[0].number, taken[-1].end_offset, taken[-1].number + 1, text, cells, "", recoded)
 
 
-def _refused(line: _Line, problem: str) -> Record:
+def _refused(line: Line, problem: str) -> Record:
     text = line.text[:KEPT_CHARACTERS].rstrip("\r\n").replace("\0", "\ufffd")
     return Record(line.number, line.end_offset, line.number + 1, text, [], problem, line.recoded)

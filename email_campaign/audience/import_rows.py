@@ -36,7 +36,7 @@ def judge(record: Record, layout: Layout, max_cell_characters: int) -> Person:
     cells = [cell.strip() for cell in record.cells]
     if len(cells) > layout.width and any(cells[layout.width :]):
         raise RefusedRow(
-            f"The row has {len(cells)} cells and the header {layout.width}; "
+            f"The row has {len(cells)} cells and the file {layout.width} columns; "
             "put a cell with a delimiter in it between quotes."
         )
     for index, cell in enumerate(cells):

@@ -10,11 +10,13 @@ from sqlalchemy import ARRAY, BigInteger, cast, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from email_campaign.audience.import_checks import check_next
+from email_campaign.audience.import_files import ImportChunk, file_from, hold_file
 from email_campaign.audience.import_layout import Layout
 from email_campaign.audience.import_people import Outcome, save_people, subscribe_people
 from email_campaign.audience.import_records import Record, records
 from email_campaign.audience.import_rows import Person, RefusedRow, judge
-from email_campaign.audience.imports import Import, ImportChunk, ImportContact, ImportRefusal, counts_of, file_from
+from email_campaign.audience.imports import Import, ImportContact, ImportRefusal, counts_of
 from email_campaign.audience.lists import get_live_list
 from email_campaign.settings import Settings
 from email_campaign.tasks.running import Handler, Step
@@ -40,7 +42,10 @@ def _step(session: Session, task: Task, settings: Settings, now: datetime) -> St
     running = session.get_one(Import, task.subject_id)
     if running.list_id is not None:
         get_live_list(session, running.list_id)
+    hold_file(session, running.id)
     layout = Layout.from_json(running.layout)
+    if task.cursor["offset"] == layout.offset and not check_next(session, running, task, settings):
+        return Step(task.cursor, 0, more=True)
     batch = _read(session, running, layout, task.cursor, settings)
     _save(session, running, batch, settings, now)
     if batch.last is None or batch.record_count < BATCH_ROWS:
@@ -50,11 +55,12 @@ def _step(session: Session, task: Task, settings: Settings, now: datetime) -> St
 
 
 def _close(session: Session, task: Task, settings: Settings, now: datetime) -> Mapping[str, Any]:  # noqa: ARG001 – a handler's shape
-    """The file is not needed any more; the result says what got in, also when only a part did."""
+    """The result says what got in, also when only a part did: then the file is kept for a while, to go on with it."""
     ended = session.get_one(Import, task.subject_id)
-    session.execute(delete(ImportChunk).where(ImportChunk.import_id == ended.id))
-    session.execute(delete(ImportContact).where(ImportContact.import_id == ended.id))
     complete = task.state is TaskState.SUCCEEDED
+    if complete:
+        session.execute(delete(ImportChunk).where(ImportChunk.import_id == ended.id))
+        session.execute(delete(ImportContact).where(ImportContact.import_id == ended.id))
     return {**counts_of(ended), "complete": complete, "line_count": task.done_count}
 
 
@@ -67,6 +73,7 @@ def _read(session: Session, running: Import, layout: Layout, cursor: Mapping[str
     rows: Iterator[Record] = records(
         file_from(session, running.id, offset),
         delimiter=layout.delimiter,
+        encoding=layout.encoding,
         offset=offset,
         line=int(cursor["line"]),
         max_cell_characters=settings.import_max_cell_characters,

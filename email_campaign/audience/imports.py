@@ -1,30 +1,28 @@
 """Imports: a CSV file becomes contacts and subscriptions, in the background, row by row accounted for."""
 
 import csv
-import hashlib
 import io
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import ForeignKey, Select, delete, insert, literal, select
+from sqlalchemy import ForeignKey, Select, delete, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from email_campaign.audience.attributes import is_storable
-from email_campaign.audience.import_layout import HEAD_BYTES, read_layout
-from email_campaign.audience.import_records import as_utf8
+from email_campaign.audience.import_files import ImportChunk, Incoming, Upload, begin, shown_name, store
+from email_campaign.audience.import_layout import Layout, read_layout
 from email_campaign.audience.lists import get_live_list
 from email_campaign.db import Base, BigId, CreatedAt, SessionFactory
 from email_campaign.errors import Invalid, NotFound
 from email_campaign.settings import Settings
-from email_campaign.tasks.tasks import Task, create_task
+from email_campaign.tasks.tasks import Task, TaskState, create_task
 
 TASK_KIND = "import"
-CHUNK_BYTES = 256 * 1024
+DRAFT_KEPT_HOURS = 24
+"""An uploaded file that nobody confirms goes after a day."""
+FILE_KEPT_DAYS = 7
+"""For so long an import that was cancelled or failed can be resumed: its file is kept."""
 REFUSALS_KEPT_DAYS = 90
 REFUSALS_READ = 1_000
 _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
@@ -32,6 +30,9 @@ _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
 
 class Import(Base):
     """One uploaded file on its way into one list (or none). Its task has progress, cursor and result.
+
+    Without a task it is a draft: the file is there, and `mapping` waits to be confirmed. `line_count` is about right
+    after the upload; `unreadable_count` is None until the file was checked, and then both are exact.
 
     rows = created + changed + unchanged + repeated + refused, after every step. Beside these stand how many of the
     people are suppressed or had unsubscribed (they are not mailed), and how many rows were not UTF-8.
@@ -45,7 +46,10 @@ class Import(Base):
     file_name: Mapped[str]
     file_bytes: Mapped[int]
     file_sha256: Mapped[bytes]
+    mapping: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     layout: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    line_count: Mapped[int | None]
+    unreadable_count: Mapped[int | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[CreatedAt]
     created_count: Mapped[int] = mapped_column(server_default="0")
@@ -56,16 +60,6 @@ class Import(Base):
     suppressed_count: Mapped[int] = mapped_column(server_default="0")
     unsubscribed_count: Mapped[int] = mapped_column(server_default="0")
     recoded_count: Mapped[int] = mapped_column(server_default="0")
-
-
-class ImportChunk(Base):
-    """A piece of an uploaded file. It stands in Postgres, so that any worker on any machine can go on with it."""
-
-    __tablename__ = "import_chunks"
-
-    import_id: Mapped[int] = mapped_column(ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    content: Mapped[bytes]
 
 
 class ImportContact(Base):
@@ -88,57 +82,52 @@ class ImportRefusal(Base):
     reason: Mapped[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file as it comes in. `stream` yields its bytes and never waits for a stranger: a transaction is open."""
-
-    file_name: str
-    stream: Iterable[bytes]
-    list_id: int | None
-    created_by: int | None
-
-
 def start_import(session: Session, upload: Upload, settings: Settings, now: datetime) -> Import:
     """Store the file and make the task that imports it (`task_id`). Nothing stays behind unless the caller commits.
 
     Raises Invalid for a file that is no such CSV file, NotFound or Conflict for a list that is not there or archived.
     """
-    title = f"Import of {_shown(upload.file_name)}"
+    incoming = begin(upload.stream, settings.import_max_bytes)
+    layout = read_layout(incoming.head)
+    return begin_task(session, take_in(session, upload, incoming, now), layout, now)
+
+
+def take_in(session: Session, upload: Upload, incoming: Incoming, now: datetime) -> Import:
+    """Store the file as an import that has no task yet. Raises as `start_import`."""
     if upload.list_id is not None:
-        title += f" into {get_live_list(session, upload.list_id).name}"
-    digest, pieces = hashlib.sha256(), as_utf8(_limited(upload.stream, settings.import_max_bytes))
-    head = _first(pieces)
-    layout = read_layout(head)
-    started = Import(
+        get_live_list(session, upload.list_id)
+    taken = Import(
         list_id=upload.list_id,
-        file_name=_shown(upload.file_name),
+        file_name=shown_name(upload.file_name),
         file_bytes=0,
         file_sha256=b"",
-        layout=asdict(layout),
+        layout={},
         created_by=upload.created_by,
         created_at=now,
     )
-    session.add(started)
+    session.add(taken)
     session.flush()
-    line_count, last_byte = 0, b""
-    for number, content in enumerate(_chunks(chain([head], pieces))):
-        digest.update(content)
-        started.file_bytes += len(content)
-        line_count += max(content.count(b"\n"), content.count(b"\r"))
-        last_byte = content[-1:]
-        session.execute(insert(ImportChunk).values(import_id=started.id, number=number, content=content))
-    if started.file_bytes <= layout.offset:
+    stored = store(session, taken.id, incoming)
+    taken.file_bytes, taken.file_sha256, taken.line_count = stored.size, stored.sha256, stored.line_count
+    session.flush()
+    session.refresh(taken)
+    return taken
+
+
+def begin_task(session: Session, one: Import, layout: Layout, now: datetime) -> Import:
+    """Make the task that imports the file as `layout` says. Raises Invalid, and as `get_live_list`."""
+    title = f"Import of {one.file_name}"
+    if one.list_id is not None:
+        title += f" into {get_live_list(session, one.list_id).name}"
+    if one.file_bytes <= layout.offset:
         raise Invalid.field("file", "The file has no rows below its first line, which names the columns.")
-    started.file_sha256 = digest.digest()
-    task = create_task(
-        session, kind=TASK_KIND, subject_id=started.id, title=title, created_by=upload.created_by, now=now
-    )
+    one.layout = layout.to_json()
+    task = create_task(session, kind=TASK_KIND, subject_id=one.id, title=title, created_by=one.created_by, now=now)
     task.cursor = {"offset": layout.offset, "line": layout.first_line}
-    task.total_count = line_count if last_byte in (b"\n", b"\r") else line_count + 1
-    started.task_id = task.id
+    task.total_count = one.line_count
+    one.task_id = task.id
     session.flush()
-    session.refresh(started)
-    return started
+    return one
 
 
 def get_import(session: Session, import_id: int) -> Import:
@@ -169,7 +158,7 @@ def counts_of(one: Import) -> dict[str, int]:
         "suppressed": one.suppressed_count,
         "unsubscribed": one.unsubscribed_count,
         "read_as_windows_1252": one.recoded_count,
-        "ignored_columns": len(one.layout["ignored"]),
+        "ignored_columns": len(one.layout.get("ignored", ())),
     }
 
 
@@ -195,69 +184,24 @@ def refusals_csv(factory: SessionFactory, import_id: int) -> Iterator[str]:
         yield _csv_lines([str(one.line), _harmless(one.reason), _harmless(one.row)] for one in refusals)
 
 
-def file_from(session: Session, import_id: int, offset: int) -> Iterator[bytes]:
-    """The content of an import's file from a byte on, a chunk at a time."""
-    for number in count(offset // CHUNK_BYTES):
-        content = session.scalar(
-            select(ImportChunk.content).where(ImportChunk.import_id == import_id, ImportChunk.number == number)
-        )
-        if content is None:
-            return
-        yield content[offset % CHUNK_BYTES :] if number == offset // CHUNK_BYTES else content
-
-
 def purge_imports(session: Session, now: datetime) -> int:
-    """Drop what ended imports left behind: files at once, refused rows (they may hold addresses) after 90 days.
+    """Drop what imports left behind, each after its time: files, drafts, refused rows (they may hold addresses).
 
     The number of rows that went. Safe to repeat.
     """
     over = select(Import.id).join(Task, Task.id == Import.task_id).where(Task.finished_at.is_not(None))
+    put_aside = now - timedelta(days=FILE_KEPT_DAYS)
+    done = over.where(or_(Task.state == TaskState.SUCCEEDED, Task.finished_at < put_aside))
     old = over.where(Task.finished_at < now - timedelta(days=REFUSALS_KEPT_DAYS))
     gone = 0
     for statement in (
-        delete(ImportChunk).where(ImportChunk.import_id.in_(over)),
-        delete(ImportContact).where(ImportContact.import_id.in_(over)),
+        delete(ImportChunk).where(ImportChunk.import_id.in_(done)),
+        delete(ImportContact).where(ImportContact.import_id.in_(done)),
         delete(ImportRefusal).where(ImportRefusal.import_id.in_(old)),
+        delete(Import).where(Import.task_id.is_(None), Import.created_at < now - timedelta(hours=DRAFT_KEPT_HOURS)),
     ):
         gone += len(session.execute(statement.returning(literal(1))).all())
     return gone
-
-
-def _limited(stream: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    size = 0
-    for piece in stream:
-        size += len(piece)
-        if size > max_bytes:
-            limit = f"{max_bytes / 1024 / 1024:,.0f} MB" if max_bytes >= 1024 * 1024 else f"{max_bytes:,} bytes"
-            raise Invalid.field("file", f"The file is larger than {limit}; split it, or raise IMPORT_MAX_BYTES.")
-        yield piece
-
-
-def _first(pieces: Iterator[bytes]) -> bytes:
-    head = b""
-    while len(head) < HEAD_BYTES and (piece := next(pieces, None)) is not None:
-        head += piece
-    return head
-
-
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of exactly CHUNK_BYTES, but for the last: an offset tells the chunk."""
-    buffer = bytearray()
-    for piece in pieces:
-        buffer += piece
-        while len(buffer) >= CHUNK_BYTES:
-            yield bytes(buffer[:CHUNK_BYTES])
-            del buffer[:CHUNK_BYTES]
-    if buffer:
-        yield bytes(buffer)
-
-
-def _shown(file_name: str) -> str:
-    """The last part of a client's file name, fit to be shown."""
-    name = re.split(r"[/\\]", file_name)[-1]
-    return (
-        "".join(character for character in name if character.isprintable() and is_storable(character))[:200] or "file"
-    )
 
 
 def _csv_lines(rows: Iterable[list[str]]) -> str:

@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from email_campaign.audience import imports
+from email_campaign.audience.import_files import Upload
 from email_campaign.audience.importing import IMPORT_HANDLER
-from email_campaign.audience.imports import TASK_KIND, Import, Upload
+from email_campaign.audience.imports import TASK_KIND, Import
 from email_campaign.audience.lists import MailingList, create_list
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory

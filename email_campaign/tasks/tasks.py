@@ -36,6 +36,7 @@ class Task(Base):
 
     `lease_token` counts the leases, so a later holder has a higher one. `interruption_count` counts the workers in a
     row that let a lease run out without a single step. `error` is for people; `result` stands beside it.
+    `earlier_count` of `done_count` were done by an earlier task that this one resumes: they say nothing of its pace.
     """
 
     __tablename__ = "tasks"
@@ -50,6 +51,7 @@ class Task(Base):
     title: Mapped[str]
     state: Mapped[TaskState] = mapped_column(text_enum(TaskState), server_default="waiting")
     done_count: Mapped[int] = mapped_column(server_default="0")
+    earlier_count: Mapped[int] = mapped_column(server_default="0")
     total_count: Mapped[int | None]
     cursor: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
@@ -86,6 +88,7 @@ def create_task(
         nudged_at=now,
         state=TaskState.WAITING,
         done_count=0,
+        earlier_count=0,
         cursor={},
         interruption_count=0,
     )
@@ -117,9 +120,10 @@ def pace(task: Task, now: datetime) -> Pace:
     if task.started_at is None:
         return Pace(None, None)
     seconds = ((task.finished_at or now) - task.started_at).total_seconds()
-    if seconds <= 0 or task.done_count == 0:
+    done_count = task.done_count - task.earlier_count
+    if seconds <= 0 or done_count <= 0:
         return Pace(None, None)
-    per_second = task.done_count / seconds
+    per_second = done_count / seconds
     if task.finished_at is not None or task.total_count is None:
         return Pace(per_second, None)
     return Pace(per_second, max(task.total_count - task.done_count, 0) / per_second)

@@ -30,7 +30,7 @@ HEADERS = {
 """Set where the route did not set its own."""
 
 UPLOADS = ("/api/v1/imports", "/admin/imports")
-"""Requests under these paths may be as large as an import."""
+"""Requests to these addresses may be as large as an import."""
 MULTIPART_BYTES = 64 * 1024
 """What a form adds to the file that it carries."""
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -83,7 +83,7 @@ class Guard:
         return None
 
     def _body_limit(self, path: str) -> int:
-        if path.startswith(UPLOADS):
+        if path.rstrip("/") in UPLOADS:
             return self._settings.import_max_bytes + MULTIPART_BYTES
         return self._settings.request_max_bytes
 

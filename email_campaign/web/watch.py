@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from email_campaign import log, tracing
 
 ID_HEADER = "X-Request-ID"
+PREFIXES = ("/api/v1", "/admin")
+"""Where the app includes its routers: a route knows its path only from there on."""
 
 _A_GOOD_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -43,9 +45,15 @@ class Watch:
                 await self._app(scope, receive, send_with_id)
             finally:
                 if span is not None:
-                    route = getattr(scope.get("route"), "path", "")
+                    route = _route(scope)
                     span.update_name(f"{scope['method']} {route}".strip())
                     span.set_attributes({"http.route": route, "http.response.status_code": status})
+
+
+def _route(scope: Scope) -> str:
+    route = str(getattr(scope.get("route"), "path", ""))
+    prefix = next((prefix for prefix in PREFIXES if scope["path"].startswith(f"{prefix}/")), "")
+    return prefix + route if route else ""
 
 
 def _trace() -> dict[str, str]:

@@ -17,7 +17,9 @@ MAX = 100
 def read(content: bytes, *, piece: int = 7, offset: int = 0, line: int = 1, delimiter: str = ",") -> list[Record]:
     rest = content[offset:]
     pieces = (rest[at : at + piece] for at in range(0, len(rest), piece))
-    return list(records(pieces, delimiter=delimiter, offset=offset, line=line, max_cell_characters=MAX))
+    return list(
+        records(pieces, delimiter=delimiter, encoding="utf-8", offset=offset, line=line, max_cell_characters=MAX)
+    )
 
 
 def good(content: bytes) -> list[tuple[int, list[str]]]:
@@ -62,7 +64,7 @@ def test_a_line_that_is_too_long_is_one_refused_row_in_bounded_memory() -> None:
         yield b"\nc,3\n"
 
     tracemalloc.start()
-    found = list(records(pieces(), delimiter=",", offset=0, line=1, max_cell_characters=MAX))
+    found = list(records(pieces(), delimiter=",", encoding="utf-8", offset=0, line=1, max_cell_characters=MAX))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [(one.line, bool(one.problem)) for one in found] == [(1, False), (2, True), (3, False)]

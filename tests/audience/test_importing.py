@@ -14,14 +14,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from email_campaign.accounts.users import User
 from email_campaign.audience import contacts, imports, lists, subscriptions, suppressions
+from email_campaign.audience import import_drafts as drafts
 from email_campaign.audience.contacts import Contact
+from email_campaign.audience.import_files import ImportChunk, Upload
 from email_campaign.audience.importing import BATCH_ROWS, IMPORT_HANDLER
-from email_campaign.audience.imports import Import, ImportChunk, ImportContact, ImportRefusal, Upload
+from email_campaign.audience.imports import Import, ImportContact, ImportRefusal
 from email_campaign.audience.subscriptions import Source, Subscription, SubscriptionEvent, SubscriptionState
 from email_campaign.audience.suppressions import Cause, SuppressionReason
 from email_campaign.db import SessionFactory
@@ -243,6 +245,68 @@ def test_a_cancelled_import_keeps_what_is_in_and_says_so(desk: Desk, session: Se
     assert (task.done_count, task.total_count) == (BATCH_ROWS + 1, 3 * BATCH_ROWS + 1)
 
 
+def test_a_cancelled_import_goes_on_where_it_stopped(desk: Desk, session: Session) -> None:
+    started = desk.start("address\n" + "".join(f"a{n}@example.test\n" for n in range(2 * BATCH_ROWS)))
+    assert started.task_id is not None
+    run(desk.factory, started.task_id, HANDLERS, desk.settings.model_copy(update={"task_hop_seconds": 0.0001}))
+    with desk.factory.begin() as other:
+        request_cancel(other, started.task_id, NOW)
+    cancelled = desk.finish(started)
+    assert cancelled.finished_at is not None
+    with desk.factory.begin() as other:
+        until = drafts.resumable_until(other, other.get_one(Import, started.id), cancelled)
+        assert until == cancelled.finished_at + timedelta(days=imports.FILE_KEPT_DAYS)
+        resumed = drafts.resume_import(other, started.id, None, NOW)
+    with desk.factory.begin() as other, pytest.raises(Conflict, match="nothing to resume"):
+        drafts.resume_import(other, started.id, None, NOW)
+    task = desk.finish(resumed)
+    assert (task.state, task.earlier_count, task.done_count) == (
+        TaskState.SUCCEEDED,
+        BATCH_ROWS + 1,
+        2 * BATCH_ROWS + 1,
+    )
+    counts = imports.counts_of(session.get_one(Import, started.id))
+    assert (counts["rows"], counts["created"], counts["repeated"]) == (2 * BATCH_ROWS, 2 * BATCH_ROWS, 0)
+    assert len(addresses(session)) == 2 * BATCH_ROWS
+
+
+def test_the_file_of_an_import_that_stopped_goes_after_a_week_and_cannot_be_resumed(
+    desk: Desk, session: Session
+) -> None:
+    started = desk.start("address\na@example.test\n")
+    request_cancel(session, started.task_id or 0, NOW)
+    session.commit()
+    ended = desk.finish(started)
+    assert ended.finished_at is not None
+    assert imports.purge_imports(session, ended.finished_at + timedelta(days=6)) == 0
+    assert imports.purge_imports(session, ended.finished_at + timedelta(days=8)) == 1
+    with pytest.raises(Conflict, match="not kept any more"):
+        drafts.resume_import(session, started.id, None, NOW)
+
+
+def test_an_import_whose_file_went_while_it_was_resumed_does_not_end_as_if_everybody_were_in(
+    desk: Desk, session: Session
+) -> None:
+    started = desk.start("address\na@example.test\n")
+    session.execute(delete(ImportChunk))
+    session.commit()
+    task = desk.finish(started)
+    assert task.state is TaskState.FAILED
+    assert "The file is not kept any more." in (task.error or "")
+
+
+def test_a_draft_that_nobody_confirms_is_gone_after_a_day(desk: Desk, session: Session) -> None:
+    upload = Upload(file_name="people.csv", stream=[b"who\na@example.test\n"], list_id=None, created_by=None)
+    draft = drafts.draft_import(session, upload, desk.settings, NOW)
+    session.commit()
+    assert imports.purge_imports(session, NOW + timedelta(hours=23)) == 0
+    assert imports.purge_imports(session, NOW + timedelta(hours=25)) == 1
+    session.commit()
+    assert session.scalar(select(func.count()).select_from(ImportChunk)) == 0
+    with pytest.raises(NotFound):
+        drafts.start_draft(session, draft.id, desk.settings, NOW)
+
+
 def test_an_import_into_a_list_that_is_archived_meanwhile_stops(desk: Desk, session: Session) -> None:
     started = desk.start("address\na@example.test\n")
     lists.archive_list(session, desk.list_id, NOW)
@@ -270,6 +334,7 @@ KILLED_WORKER = """
 import sys
 from sqlalchemy.orm import sessionmaker
 import email_campaign.accounts.users
+from email_campaign.audience.import_files import ImportChunk, Upload
 from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.db import make_engine
 from email_campaign.settings import Settings

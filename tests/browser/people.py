@@ -38,12 +38,15 @@ def make_list(page: Page, name: str) -> None:
 
 
 def upload(page: Page) -> None:
-    """From the page of a list to the import of FILE into it."""
+    """From the page of a list to the import of FILE into it, looked at and begun."""
     page.get_by_role("link", name="Import into this list").first.click()
     file = FilePayload(name="spring.csv", mimeType="text/csv", buffer=FILE.encode())
     page.get_by_label("CSV file").set_input_files(file)
-    page.get_by_role("button", name="Import").click()
+    page.get_by_role("button", name="Upload and look").click()
     expect(page.get_by_role("heading", name="spring.csv", level=1)).to_be_visible()
+    expect(page.get_by_text("Nothing is imported yet")).to_be_visible()
+    page.get_by_role("button", name="Import").first.click()
+    expect(page.get_by_text("Nothing is imported yet")).to_be_hidden()
 
 
 def write_template(page: Page, name: str) -> None:

@@ -45,6 +45,7 @@ PAGES = (
     "/admin/imports",
     "/admin/imports/new",
     "/admin/imports/{import}",
+    "/admin/imports/{import_draft}",
     "/admin/suppressions",
     "/admin/suppressions/new",
     "/admin/suppressions/{suppression}",
@@ -76,6 +77,8 @@ def known(service: Service, inbox_url: str) -> dict[str, object]:
     """One of each thing that has a page, with names as long as people make them."""
     list_id = service.post("/lists", name=LONG_NAME)["id"]
     done = service.import_csv(list_id, FILE)
+    files = {"file": (f"{LONG_NAME}.csv", f"{LONG_NAME},{FILE}".encode())}
+    looked_at = service.api.post("/imports", files=files, data={"list_id": str(list_id), "start": "false"}).json()
     template = service.post(
         "/templates", name=LONG_NAME, subject=f"{LONG_NAME} {{{{ name }}}}", html=f"<p>{LONG_NAME}</p>"
     )
@@ -88,6 +91,7 @@ def known(service: Service, inbox_url: str) -> dict[str, object]:
     return {
         "list": list_id,
         "import": done["id"],
+        "import_draft": looked_at["id"],
         "task": done["task_id"],
         "template": template["id"],
         "draft": draft,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from email_campaign.accounts.tokens import create_token
-from email_campaign.audience.imports import Upload, start_import
+from email_campaign.audience.import_files import Upload
+from email_campaign.audience.imports import start_import
 from email_campaign.campaigns.mailings import MailingState
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory

@@ -32,7 +32,7 @@ def test_an_import_is_taken_nudged_and_accounted_for(
     taken = api.post("/api/v1/imports", files={"file": ("../people.csv", CSV)}, data={"list_id": str(list_id)})
     assert taken.status_code == 202, taken.text
     started = taken.json()
-    assert nudges == [(queue.HOP, started["task_id"])]
+    assert nudges == [(queue.CHECK, started["id"])]
     assert (started["state"], started["file_name"], started["counts"]["rows"]) == ("waiting", "people.csv", 0)
     run(session_factory, started["task_id"], {imports.TASK_KIND: IMPORT_HANDLER}, settings)
     one = f"/api/v1/imports/{started['id']}"
@@ -82,6 +82,88 @@ def test_a_missing_file_and_a_wrong_list_are_named(api: TestClient) -> None:
     assert api.post("/api/v1/imports", content=b"x", headers={"Content-Type": "text/csv"}).status_code == 422
     broken = {"Content-Type": "multipart/form-data; boundary=x"}
     assert api.post("/api/v1/imports", content=b"--y\r\n", headers=broken).status_code == 400
+
+
+def test_a_draft_is_mapped_and_started(
+    api: TestClient, nudges: list[tuple[object, ...]], session_factory: SessionFactory, settings: Settings
+) -> None:
+    content = b"who;where\nada@example.test;Bonn\n"
+    draft = api.post("/api/v1/imports", files={"file": ("p.csv", content)}, data={"start": "false"}).json()
+    assert (draft["state"], draft["task_id"], draft["counts"]["rows"]) == ("draft", None, 0)
+    assert nudges == []
+    one = f"/api/v1/imports/{draft['id']}"
+    assert api.get(f"{one}/mapping").json() == {
+        "delimiter": ";",
+        "encoding": "utf-8",
+        "has_header": True,
+        "columns": ["address", "where"],
+        "names": ["who", "where"],
+        "rows": [["ada@example.test", "Bonn"]],
+    }
+    anew = api.patch(f"{one}/mapping", json={"delimiter": ","}).json()
+    assert anew["columns"] == ["who_where"]
+    assert api.post(f"{one}/start").json()["errors"][0]["field"] == "columns"
+    odd = api.patch(f"{one}/mapping", json={"columns": ["address", "a\0b"]})
+    assert (odd.status_code, odd.json()["errors"][0]["field"]) == (422, "column_2")
+    api.patch(f"{one}/mapping", json={"delimiter": ";", "columns": ["address", "town"]})
+    started = api.post(f"{one}/start")
+    assert (started.status_code, started.json()["state"]) == (202, "waiting")
+    assert nudges == [(queue.CHECK, draft["id"])]
+    for again in (api.post(f"{one}/start"), api.patch(f"{one}/mapping", json={}), api.delete(one)):
+        assert again.status_code == 409
+    run(session_factory, started.json()["task_id"], {imports.TASK_KIND: IMPORT_HANDLER}, settings)
+    assert api.get(one).json()["counts"]["created"] == 1
+    assert api.get("/api/v1/contacts").json()["items"][0]["attributes"] == {"town": "Bonn"}
+
+
+def test_a_mapping_that_comes_with_the_file_is_used_at_once(
+    api: TestClient, nudges: list[tuple[object, ...]], session_factory: SessionFactory, settings: Settings
+) -> None:
+    files = {"file": ("p.csv", b"ada@example.test,J\xe1nos\n")}
+    mapping = '{"encoding": "windows-1250", "has_header": false, "columns": ["address", "name"]}'
+    taken = api.post("/api/v1/imports", files=files, data={"mapping": mapping}).json()
+    assert nudges == [(queue.CHECK, taken["id"])]
+    run(session_factory, taken["task_id"], {imports.TASK_KIND: IMPORT_HANDLER}, settings)
+    assert api.get("/api/v1/contacts").json()["items"][0]["name"] == "János"
+    for wrong, field in (
+        ({"mapping": "{"}, "mapping"),
+        ({"mapping": '{"columns": "x"}'}, "mapping"),
+        ({"mapping": '{"delimiter": "x"}'}, "delimiter"),
+        ({"mapping": '{"columns": ["name", "address", "x"]}'}, "column_3"),
+        ({"start": "perhaps"}, "start"),
+    ):
+        answer = api.post("/api/v1/imports", files=files, data=wrong)
+        assert answer.status_code == 422, wrong
+        assert [one["field"] for one in answer.json()["errors"]] == [field]
+    assert len(api.get("/api/v1/imports").json()["items"]) == 1
+
+
+def test_a_draft_is_discarded_and_what_was_not_stopped_is_not_resumed(api: TestClient) -> None:
+    files = {"file": ("p.csv", CSV)}
+    draft = api.post("/api/v1/imports", files=files, data={"start": "false"}).json()
+    assert api.post(f"/api/v1/imports/{draft['id']}/resume").status_code == 409
+    assert api.delete(f"/api/v1/imports/{draft['id']}").status_code == 204
+    assert api.get(f"/api/v1/imports/{draft['id']}/mapping").status_code == 404
+    started = api.post("/api/v1/imports", files=files).json()
+    assert api.post(f"/api/v1/imports/{started['id']}/resume").status_code == 409
+    assert api.get(f"/api/v1/imports/{started['id']}/mapping").status_code == 409
+
+
+def test_a_cancelled_import_is_resumed(
+    api: TestClient, nudges: list[tuple[object, ...]], session_factory: SessionFactory, settings: Settings
+) -> None:
+    started = api.post("/api/v1/imports", files={"file": ("p.csv", CSV)}).json()
+    api.post(f"/api/v1/tasks/{started['task_id']}/cancel")
+    run(session_factory, started["task_id"], {imports.TASK_KIND: IMPORT_HANDLER}, settings)
+    one = f"/api/v1/imports/{started['id']}"
+    cancelled = api.get(one).json()
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["resumable_until"] is not None
+    resumed = api.post(f"{one}/resume").json()
+    assert resumed["task_id"] != started["task_id"]
+    assert nudges[-1] == (queue.HOP, resumed["task_id"])
+    run(session_factory, resumed["task_id"], {imports.TASK_KIND: IMPORT_HANDLER}, settings)
+    assert api.get(one).json()["counts"]["rows"] == 3
 
 
 def test_a_strangers_file_is_not_even_read(client: TestClient) -> None:

@@ -12,12 +12,15 @@ from starlette.responses import JSONResponse, Response
 
 from email_campaign import queue
 from email_campaign.accounts.users import User
-from email_campaign.audience import imports, lists
-from email_campaign.audience.imports import Import, ImportRefusal, Upload
+from email_campaign.audience import import_checks, imports, lists
+from email_campaign.audience import import_drafts as drafts
+from email_campaign.audience.import_files import Upload
+from email_campaign.audience.imports import Import, ImportRefusal
 from email_campaign.audience.lists import MailingList
 from email_campaign.errors import Conflict, FieldProblem, Invalid, NotFound
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task
+from email_campaign.web.admin.import_mapping import show_draft
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.deps import FactoryDep, NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep
@@ -45,7 +48,7 @@ def list_imports(request: Request, session: SessionDep, page: PageDep) -> Respon
     rows = [
         {
             "import": one,
-            "task": by_id[one.task_id or 0],
+            "task": by_id.get(one.task_id or 0),
             "counts": imports.counts_of(one),
             "list": names.get(one.list_id or 0, ""),
         }
@@ -64,10 +67,10 @@ def new_import(
 
 
 @router.post("")
-def start_import(
+def upload_file(
     request: Request, session: SessionDep, settings: SettingsDep, user: PageUser, form: FormDep, now: NowDep
 ) -> Response:
-    """Take the file, and import it in the background."""
+    """Take the file as a draft: how it is read is looked at before anything of it is imported."""
     try:
         file = form.file("file")
         if file is None:
@@ -78,20 +81,22 @@ def start_import(
             list_id=_list_for(session, form, now),
             created_by=user.id,
         )
-        started = imports.start_import(session, upload, settings, now)
+        draft = drafts.draft_import(session, upload, settings, now)
     except Invalid as error:
         session.rollback()
         context: dict[str, Any] = {"lists": _lists(session), "max_bytes": settings.import_max_bytes}
         return refuse_form(request, NEW, form, error, **context)
     session.commit()
-    if started.task_id is not None:
-        queue.nudge(queue.HOP, started.task_id)
-    return redirect(request, f"{HERE}/{started.id}")
+    return redirect(request, f"{HERE}/{draft.id}")
 
 
 @router.get("/{import_id}")
-def show_import(request: Request, session: SessionDep, import_id: PathId, page: PageDep, now: NowDep) -> Response:
-    """How far the import is, and what came of it."""
+def show_import(
+    request: Request, session: SessionDep, settings: SettingsDep, import_id: PathId, page: PageDep, now: NowDep
+) -> Response:
+    """A draft with its mapping; or how far the import is, and what came of it."""
+    if imports.get_import(session, import_id).task_id is None:
+        return show_draft(request, session, import_id, settings)
     one, task = _import(session, import_id)
     listing = read_listing(request, session, imports.refusals_of(import_id), [ImportRefusal.line], page, ascending=True)
     return render(
@@ -105,6 +110,8 @@ def show_import(request: Request, session: SessionDep, import_id: PathId, page: 
         list=session.get(MailingList, one.list_id) if one.list_id else None,
         by=session.get(User, one.created_by) if one.created_by else None,
         refusals_kept_days=imports.REFUSALS_KEPT_DAYS,
+        resumable_until=drafts.resumable_until(session, one, task),
+        stage=_stage(session, one, task),
     )
 
 
@@ -121,6 +128,7 @@ def live_import(session: SessionDep, import_id: PathId, now: NowDep) -> Response
             "rate": pace.per_second,
             "seconds_left": pace.seconds_left,
             "rows": counts,
+            "stage": _stage(session, one, task),
             "sentence": f"{counts['created']:,} new, {counts['changed']:,} changed, {counts['refused']:,} refused.",
         }
     )
@@ -147,9 +155,41 @@ def cancel_import(request: Request, session: SessionDep, import_id: PathId, now:
     return redirect(request, f"{HERE}/{import_id}", "The import stops after the rows in hand.")
 
 
+@router.post("/{import_id}/resume")
+def resume_import(request: Request, session: SessionDep, user: PageUser, import_id: PathId, now: NowDep) -> Response:
+    """Go on with an import that was cancelled or failed."""
+    resumed = drafts.resume_import(session, import_id, user.id, now)
+    session.commit()
+    if resumed.task_id is not None:
+        queue.nudge(queue.HOP, resumed.task_id)
+    return redirect(request, f"{HERE}/{import_id}", "The import goes on where it stopped.")
+
+
+@router.post("/{import_id}/reopen")
+def reopen_import(
+    request: Request, session: SessionDep, settings: SettingsDep, import_id: PathId, now: NowDep
+) -> Response:
+    """Look again at how the file is read, where nothing of it was imported."""
+    drafts.reopen_import(session, import_id, settings, now)
+    session.commit()
+    return redirect(request, f"{HERE}/{import_id}")
+
+
 def _import(session: Session, import_id: int) -> tuple[Import, Task]:
     one = imports.get_import(session, import_id)
-    return one, session.get_one(Task, one.task_id)
+    if one.task_id is None:
+        raise Conflict("This import was not started yet; its file waits for you to say how it is read.")
+    task = session.get_one(Task, one.task_id)
+    session.refresh(one)  # never older than its task: one that is done shows all its counts
+    return one, task
+
+
+def _stage(session: Session, one: Import, task: Task) -> str:
+    """What an import does before its first row; empty for one that is beyond."""
+    if task.finished_at is not None or one.unreadable_count is not None:
+        return ""
+    checked, total = import_checks.checked_parts(session, one.id)
+    return f"The file is checked first: {checked:,} of {total:,} parts." if total > 1 else ""
 
 
 def _lists(session: Session) -> list[MailingList]:

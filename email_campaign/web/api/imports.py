@@ -3,19 +3,23 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from starlette.datastructures import FormData, UploadFile
 
 from email_campaign import queue
+from email_campaign.audience import import_drafts as drafts
 from email_campaign.audience import imports
-from email_campaign.audience.imports import Import, ImportRefusal, Upload
+from email_campaign.audience.import_files import Upload
+from email_campaign.audience.imports import Import, ImportRefusal
 from email_campaign.errors import Invalid
 from email_campaign.tasks.tasks import Task, TaskState
+from email_campaign.web.api.import_mapping import mapping_of_form, remap
 from email_campaign.web.deps import ApiUser, FactoryDep, NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
@@ -36,13 +40,26 @@ UPLOAD = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "A CSV file whose first line names the columns, one of them address or "
-                            "email. UTF-8, or UTF-16 with its mark; delimited by comma, semicolon, tab or bar.",
+                            "description": "A CSV file. Without `mapping` its first line names the columns, one of "
+                            "them address or email. UTF-8, or UTF-16 with its mark; delimited by comma, semicolon, "
+                            "tab or bar.",
                         },
                         "list_id": {
                             "type": "integer",
                             "example": 1,
                             "description": "The list that they are put on; without it they become contacts only.",
+                        },
+                        "mapping": {
+                            "type": "string",
+                            "example": '{"columns": ["address", "name", "city"]}',
+                            "description": "How the file is read, as JSON: `delimiter`, `encoding`, `has_header`, "
+                            "`columns`; what it leaves out is found out by the first rows.",
+                        },
+                        "start": {
+                            "type": "boolean",
+                            "default": True,
+                            "description": "With false the file becomes a draft: look at `GET …/mapping`, change it "
+                            "with `PATCH`, and import it with `POST …/start` within a day.",
                         },
                     },
                 }
@@ -64,20 +81,23 @@ class CountsOut(BaseModel):
     suppressed: int = Field(description="People who are imported and not mailed, for their address is suppressed.")
     unsubscribed: int = Field(description="People who had unsubscribed from the list and stay so.")
     read_as_windows_1252: int = Field(description="Rows that were not UTF-8.")
-    ignored_columns: int = Field(description="Columns without a name.")
+    ignored_columns: int = Field(description="Columns that were left out.")
 
 
 class ImportOut(BaseModel):
     """An import. Its task has the progress."""
 
     id: int
-    task_id: int | None
+    task_id: int | None = Field(description="Null for a draft; a resumed import has a new task.")
     list_id: int | None
     file_name: Annotated[str, Field(examples=["people.csv"])]
     file_bytes: Annotated[int, Field(description="As it is stored, in UTF-8.", examples=[48_210])]
-    state: TaskState
+    state: TaskState | Literal["draft"]
     counts: CountsOut
     created_at: datetime
+    resumable_until: datetime | None = Field(
+        description="Until when it can go on where it stopped; null where there is nothing to resume."
+    )
 
 
 class RefusalOut(BaseModel):
@@ -115,13 +135,52 @@ def start_import(
         list_id=_list_id(form),
         created_by=user.id,
     )
-    started = imports.start_import(session, upload, settings, now)
-    task = session.get_one(Task, started.task_id)
-    answer = _out(started, task)
+    starts, mapping = _starts(form), form.get("mapping")
+    if starts and not mapping:
+        taken = imports.start_import(session, upload, settings, now)
+    else:
+        taken = drafts.draft_import(session, upload, settings, now)
+        if mapping:
+            remap(session, taken, mapping_of_form(mapping), settings)
+        if starts:
+            drafts.start_draft(session, taken.id, settings, now)
+    answer = _out(session, taken, _task(session, taken))
     once.keep(202, answer)
     session.commit()
-    queue.nudge(queue.HOP, task.id)
+    if taken.task_id is not None:
+        queue.nudge(queue.CHECK, taken.id)
     return answer
+
+
+@router.post("/{import_id}/start", status_code=202)
+def start_draft(session: SessionDep, settings: SettingsDep, now: NowDep, once: OnceDep, import_id: PathId) -> ImportOut:
+    """Import a draft as its mapping says. 409 once it was started."""
+    started = drafts.start_draft(session, import_id, settings, now)
+    answer = _out(session, started, _task(session, started))
+    once.keep(202, answer)
+    session.commit()
+    queue.nudge(queue.CHECK, started.id)
+    return answer
+
+
+@router.post("/{import_id}/resume", status_code=202)
+def resume_import(session: SessionDep, user: ApiUser, now: NowDep, once: OnceDep, import_id: PathId) -> ImportOut:
+    """Go on with a cancelled or failed import where it stopped, with a new task. 409 where nothing stopped."""
+    resumed = drafts.resume_import(session, import_id, user.id, now)
+    task = _task(session, resumed)
+    answer = _out(session, resumed, task)
+    once.keep(202, answer)
+    session.commit()
+    if task is not None:
+        queue.nudge(queue.HOP, task.id)
+    return answer
+
+
+@router.delete("/{import_id}", status_code=204)
+def discard_draft(session: SessionDep, import_id: PathId) -> None:
+    """Drop a draft with its file. 409 once it was started."""
+    drafts.discard_draft(session, import_id)
+    session.commit()
 
 
 @router.get("")
@@ -133,16 +192,16 @@ def list_imports(session: SessionDep, page: PageDep) -> Page[ImportOut]:
     }
     for one in rows.items:
         session.refresh(one)  # never older than its task: one that is done shows all its counts
-    return Page(items=[_out(one, tasks.get(one.task_id or 0)) for one in rows.items], next=rows.next)
+    return Page(items=[_out(session, one, tasks.get(one.task_id or 0)) for one in rows.items], next=rows.next)
 
 
 @router.get("/{import_id}")
 def show_import(session: SessionDep, import_id: PathId) -> ImportOut:
     """An import with its counts so far."""
     one = imports.get_import(session, import_id)
-    task = session.get(Task, one.task_id)
+    task = _task(session, one)
     session.refresh(one)  # never older than its task: one that is done shows all its counts
-    return _out(one, task)
+    return _out(session, one, task)
 
 
 @router.get("/{import_id}/refusals")
@@ -173,14 +232,26 @@ def _list_id(form: FormData) -> int | None:
     return int(text)
 
 
-def _out(one: Import, task: Task | None) -> ImportOut:
+def _starts(form: FormData) -> bool:
+    text = form.get("start") or "true"
+    if text not in ("true", "false"):
+        raise Invalid.field("start", "Say true or false.")
+    return text == "true"
+
+
+def _task(session: Session, one: Import) -> Task | None:
+    return session.get(Task, one.task_id) if one.task_id is not None else None
+
+
+def _out(session: Session, one: Import, task: Task | None) -> ImportOut:
     return ImportOut(
         id=one.id,
         task_id=one.task_id,
         list_id=one.list_id,
         file_name=one.file_name,
         file_bytes=one.file_bytes,
-        state=TaskState.WAITING if task is None else task.state,
+        state="draft" if task is None else task.state,
         counts=CountsOut(**imports.counts_of(one)),
         created_at=one.created_at,
+        resumable_until=drafts.resumable_until(session, one, task),
     )
