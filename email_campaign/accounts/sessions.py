@@ -1,6 +1,7 @@
 """Sessions of signed-in users."""
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -101,6 +102,17 @@ def find_session(session: Session, *, token: str, now: datetime) -> tuple[SignIn
     if now - found.last_seen_at >= SEEN_EVERY:
         found.last_seen_at = now
     return found, user
+
+
+def live_sessions(session: Session, ids: Collection[int], now: datetime) -> set[int]:
+    """Which of these sessions are neither over nor of a disabled user."""
+    return set(
+        session.scalars(
+            select(SignInSession.id)
+            .join(User, User.id == SignInSession.user_id)
+            .where(SignInSession.id.in_(ids), SignInSession.expires_at > now, User.disabled_at.is_(None))
+        )
+    )
 
 
 def list_sessions(user_id: int, now: datetime) -> Select[SignInSession]:

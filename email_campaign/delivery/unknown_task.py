@@ -46,9 +46,7 @@ def resolve_all(
     mailing = get_for_update(session, mailing_id)
     if decision.resolution is Resolution.RESEND and mailing.state is MailingState.CANCELLED:
         raise Conflict(f"Nothing of a {mailing.kind} that is cancelled is sent again; say what became of each copy.")
-    open_task = select(Task.id).where(Task.kind == TASK_KIND, Task.subject_id == mailing_id, Task.finished_at.is_(None))
-    if (task_id := session.scalar(open_task.limit(1))) is not None:
-        raise Conflict(f"Its unknown copies are being resolved already, by task {task_id}; wait for it or cancel it.")
+    _refuse_a_second(session, mailing_id)
     known = states_of(session, mailing_id)[DeliveryState.UNKNOWN]
     if known > PAGE:
         task = _create_task(session, mailing_id, decision, created_by=created_by, now=now)
@@ -58,6 +56,28 @@ def resolve_all(
     if count:
         tell(session, mailing_id, decision, count)
     return Begun(count)
+
+
+def resolve_again(session: Session, failed: Task, *, created_by: int | None, now: datetime) -> Task:
+    """A task that goes on where the failed one stopped, with the same decision. The door nudges it.
+
+    Raises Conflict while such a task of this mailing is going on.
+    """
+    mailing_id = _mailing_id(failed)
+    get_for_update(session, mailing_id)
+    _refuse_a_second(session, mailing_id)
+    again = create_task(
+        session, kind=TASK_KIND, subject_id=mailing_id, title=failed.title, created_by=created_by, now=now
+    )
+    again.cursor = dict(failed.cursor)
+    again.total_count = max((failed.total_count or 0) - failed.done_count, 0)
+    return again
+
+
+def _refuse_a_second(session: Session, mailing_id: int) -> None:
+    open_task = select(Task.id).where(Task.kind == TASK_KIND, Task.subject_id == mailing_id, Task.finished_at.is_(None))
+    if (task_id := session.scalar(open_task.limit(1))) is not None:
+        raise Conflict(f"Its unknown copies are being resolved already, by task {task_id}; wait for it or cancel it.")
 
 
 def _create_task(

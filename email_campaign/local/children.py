@@ -80,7 +80,7 @@ def _web(settings: Settings) -> Program:
         "web",
         *("uvicorn", "email_campaign.web.app:app", "--loop", "uvloop", "--http", "httptools"),
         *("--host", settings.web_host, "--port", str(settings.web_port), "--no-access-log"),
-        *("--timeout-graceful-shutdown", "3"),  # pages that follow live numbers never end by themselves
+        *("--timeout-graceful-shutdown", "3"),  # live numbers end at once, a long download does not
         is_ready=lambda: is_answering(settings.web_host, settings.web_port),
     )
 

@@ -56,15 +56,31 @@ class Dashboard:
     days: Sequence[Day]
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a dashboard that is open must notice: which campaigns are on it, and what needs somebody."""
+
+    sending: Sequence[Campaign]
+    needs: Sequence[Need]
+    due: Sequence[Campaign]
+
+
 def dashboard(session: Session, now: datetime) -> Dashboard:
     """Read from campaigns and counters only."""
-    sending = [(campaign, progress(session, campaign.mailing, now)) for campaign in _campaigns(session, _BUSY)]
+    seen = glance(session, now)
     return Dashboard(
-        sending=sending,
-        needs=[*_machine_needs(session, is_sending=bool(sending)), *_campaign_needs(session, now)],
-        due=_due(session, now),
+        sending=[(campaign, progress(session, campaign.mailing, now)) for campaign in seen.sending],
+        needs=seen.needs,
+        due=seen.due,
         days=_days(session, now),
     )
+
+
+def glance(session: Session, now: datetime) -> Glance:
+    """The dashboard without its numbers: cheap enough to be read every second."""
+    sending = _campaigns(session, _BUSY)
+    needs = [*_machine_needs(session, is_sending=bool(sending)), *_campaign_needs(session, now)]
+    return Glance(sending, needs, _due(session, now))
 
 
 def _campaigns(session: Session, condition: ColumnElement[bool]) -> Sequence[Campaign]:

@@ -110,9 +110,20 @@ def kind_of(session: Session, task_id: int) -> str | None:
     return session.scalar(select(Task.kind).where(Task.id == task_id))
 
 
-def all_tasks(*states: TaskState) -> Select[Task]:
-    """Tasks of these states, or all, unordered. Keyset pages go by id."""
-    return select(Task).where(Task.state.in_(states)) if states else select(Task)
+def all_tasks(*states: TaskState, kind: str = "", subject_id: int | None = None) -> Select[Task]:
+    """Tasks of these states (or all), of one kind and about one row where these are given; keyset pages go by id."""
+    found = select(Task).where(Task.state.in_(states)) if states else select(Task)
+    if kind:
+        found = found.where(Task.kind == kind)
+    return found if subject_id is None else found.where(Task.subject_id == subject_id)
+
+
+def failed(session: Session, task_id: int) -> Task:
+    """A task that may be tried again. Raises NotFound, and Conflict for one that did not fail."""
+    task = get_task(session, task_id)
+    if task.state is not TaskState.FAILED:
+        raise Conflict(f"The task is {task.state}; only what failed is tried again.")
+    return task
 
 
 def pace(task: Task, now: datetime) -> Pace:

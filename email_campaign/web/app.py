@@ -18,6 +18,7 @@ from email_campaign.web.admin import campaigns as admin_campaigns
 from email_campaign.web.admin import contacts as admin_contacts
 from email_campaign.web.admin import dashboard as admin_dashboard
 from email_campaign.web.admin import deliveries as admin_deliveries
+from email_campaign.web.admin import events as admin_events
 from email_campaign.web.admin import import_mapping as admin_import_mapping
 from email_campaign.web.admin import imports as admin_imports
 from email_campaign.web.admin import lists as admin_lists
@@ -48,6 +49,7 @@ from email_campaign.web.assets import Assets
 from email_campaign.web.deps import api_user, page_user
 from email_campaign.web.forms import read_form
 from email_campaign.web.guard import Guard
+from email_campaign.web.live import Hub, closed_by_signals
 from email_campaign.web.openapi import DescribedApp
 from email_campaign.web.public import health, metrics, reset, sign_in, styles, unsubscribe
 from email_campaign.web.watch import Watch
@@ -94,6 +96,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     admin_reference.router,
     admin_accounts.router,
     admin_tokens.router,
+    admin_events.router,
 )
 PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -124,6 +127,7 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
         make_engine(settings, pool_size=POOL_SIZE), expire_on_commit=False
     )
     app.state.request_limit = RequestLimit(settings.redis_url, settings.api_rate_per_minute)
+    app.state.live = Hub(app.state.session_factory)
     errors.install(app)
     idempotency.install(app)
     for router in API_ROUTERS:
@@ -149,7 +153,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Under an empty key anybody could sign a session.
         raise RuntimeError("SECRET_KEY is not set. Set it to a long random text, and never change it afterwards.")
     tracing.start(settings.otel_exporter_otlp_endpoint, "web")
-    yield
+    with closed_by_signals(app.state.live):
+        yield
     tracing.stop()
     app.state.request_limit.close()
 

@@ -173,6 +173,9 @@ def _count_request(request: Request, token: str) -> None:
 
 
 def _keep_last_use(session: Session) -> None:
-    """Commit at once: the row of a busy token must not stay locked for as long as its request lasts."""
-    if session.dirty:
-        session.commit()
+    """Commit at once: the row of a busy token must not stay locked for as long as its request lasts.
+
+    Also where nothing was changed, since it gives the connection back: requests that hold one while they wait for a
+    thread, and threads that wait for a connection, would wait for each other.
+    """
+    session.commit()

@@ -89,9 +89,10 @@ def answer(request: Request, problem: Problem) -> Response:
 
 
 def wants_json(request: Request) -> bool:
-    """Whether a program asks: the API, or a script of our pages that says so in Accept."""
+    """Whether a program asks: the API, or a script of our pages that says so in Accept (EventSource does)."""
     accept = request.headers.get("Accept", "")
-    return request.url.path.startswith("/api/") or ("application/json" in accept and "text/html" not in accept)
+    for_scripts = "application/json" in accept or "text/event-stream" in accept
+    return request.url.path.startswith("/api/") or (for_scripts and "text/html" not in accept)
 
 
 def unexpected(request: Request, error: Exception) -> Response:

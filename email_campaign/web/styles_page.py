@@ -109,7 +109,15 @@ def _tasks() -> list[SimpleNamespace]:
         ("Import of old.csv", "cancelled", 2_000, 48_210, None),
     ]
     return [
-        SimpleNamespace(id=number, title=title, state=state, done_count=done, total_count=total, error=error)
+        SimpleNamespace(
+            id=number,
+            title=title,
+            state=state,
+            done_count=done,
+            total_count=total,
+            error=error,
+            cancel_requested_at=None,
+        )
         for number, (title, state, done, total, error) in enumerate(rows, start=1)
     ]
 

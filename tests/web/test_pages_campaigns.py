@@ -380,15 +380,15 @@ def test_live_numbers_say_when_the_page_is_out_of_date(signed_in: TestClient, se
     copies = [(DeliveryState.ACCEPTED, None), (DeliveryState.PENDING, None)]
     campaign_id = _launched(session_factory, copies, MailingState.SENDING)
     page = signed_in.get(f"{HERE}/{campaign_id}").text
-    assert f'data-live="{HERE}/{campaign_id}/live?seen=sending"' in page
-    numbers = signed_in.get(f"{HERE}/{campaign_id}/live?seen=sending").json()
+    assert f'data-live="{HERE}/{campaign_id}/live" data-live-seen="sending"' in page
+    numbers = signed_in.get(f"{HERE}/{campaign_id}/live").json()
     assert (numbers["counts"]["accepted"], numbers["audience"], numbers["done"]) == (1, 2, False)
-    assert numbers["doing"] == "No send worker is running."
+    assert (numbers["state"], numbers["doing"]) == ("sending", "No send worker is running.")
     signed_in.post(f"{HERE}/{campaign_id}/pause")
-    assert signed_in.get(f"{HERE}/{campaign_id}/live?seen=sending").json()["done"] is True
-    assert signed_in.get(f"{HERE}/{campaign_id}/live?seen=paused").json()["done"] is False
-    _launched_id = _launched(session_factory, [], MailingState.FINISHED)
-    assert signed_in.get(f"{HERE}/{_launched_id}/live?seen=finished").json()["done"] is True
+    paused = signed_in.get(f"{HERE}/{campaign_id}/live").json()
+    assert (paused["state"], paused["done"]) == ("paused", False)
+    finished = _launched(session_factory, [], MailingState.FINISHED)
+    assert signed_in.get(f"{HERE}/{finished}/live").json()["done"] is True
 
 
 def test_the_content_of_a_launched_campaign_stays_as_it_was(

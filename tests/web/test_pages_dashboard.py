@@ -52,7 +52,7 @@ def test_what_is_going_out_stands_there_with_its_numbers(
     assert "Spring &lt;news&gt;" in page
     assert "1,200 of 1,530 accepted, 310 still to go, 20 not reached." in page
     assert f'href="/admin/campaigns/{campaign.id}/log?state=rejected"' in page
-    assert f'data-live="/admin/campaigns/{campaign.id}/live?seen=sending"' in page
+    assert f'data-live="/admin/campaigns/{campaign.id}/live" data-live-seen="sending"' in page
 
 
 def test_what_needs_somebody_leads_to_where_it_is_looked_after(

@@ -244,7 +244,7 @@ def test_an_import_is_cancelled(
     _start(signed_in, here)
     assert signed_in.post(f"{here}/cancel").status_code == 303
     assert len(nudges) == 2
-    assert "It stops after the rows in hand." in signed_in.get(here).text
+    assert '<span data-live-when="cancelling">It stops after the step in hand.</span>' in signed_in.get(here).text
     _run(session_factory, settings, here)
     page = signed_in.get(here).text
     assert "Cancelled after 0 rows" in page

@@ -84,25 +84,29 @@ def show_campaign(
 
 
 @router.get("/{campaign_id}/live")
-def live_numbers(session: SessionDep, now: NowDep, campaign_id: PathId, seen: str = "") -> Response:
-    """The numbers of the moment, for live.js; `done` once the state is not the one that the page shows (`seen`)."""
+def live_campaign(session: SessionDep, now: NowDep, campaign_id: PathId) -> Response:
+    """The numbers of the moment, for live.js."""
+    return JSONResponse(campaign_numbers(session, campaign_id, now))
+
+
+def campaign_numbers(session: Session, campaign_id: int, now: datetime) -> dict[str, Any]:
+    """What of a campaign moves by itself; `done` once nothing does. Raises NotFound."""
     campaign = campaigns.get(session, campaign_id)
     going = progress(session, campaign.mailing, now)
     counts = {state.value: count for state, count in going.counts.items()}
     state = campaign.mailing.state
     sentence = wording.headline(state, going) if campaign.mailing.launched_at else ""
-    return JSONResponse(
-        {
-            "counts": counts,
-            "audience": going.audience,
-            "not_reached": wording.not_reached(going.counts),
-            "rate": going.rate_per_second,
-            "seconds_left": going.seconds_left,
-            "doing": doing(campaign.mailing, going),
-            "sentence": sentence,
-            "done": state.value != seen or not is_going(campaign.mailing),
-        }
-    )
+    return {
+        "state": state.value,
+        "counts": counts,
+        "audience": going.audience,
+        "not_reached": wording.not_reached(going.counts),
+        "rate": going.rate_per_second,
+        "seconds_left": going.seconds_left,
+        "doing": doing(campaign.mailing, going),
+        "sentence": sentence,
+        "done": not is_going(campaign.mailing),
+    }
 
 
 def draft_context(

@@ -1,5 +1,6 @@
 """Pages: imports. Did everybody get in?"""
 
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task
 from email_campaign.web.admin.import_mapping import show_draft
 from email_campaign.web.admin.listing import read_listing
+from email_campaign.web.admin.task_words import task_progress
 from email_campaign.web.deps import FactoryDep, NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep
 from email_campaign.web.pages import redirect, refuse_form, render
@@ -118,20 +120,15 @@ def show_import(
 @router.get("/{import_id}/live")
 def live_import(session: SessionDep, import_id: PathId, now: NowDep) -> Response:
     """The moving numbers of an import, for live.js."""
+    return JSONResponse(import_numbers(session, import_id, now))
+
+
+def import_numbers(session: Session, import_id: int, now: datetime) -> dict[str, Any]:
+    """What of an import moves by itself. Raises NotFound."""
     one, task = _import(session, import_id)
-    pace, counts = tasks.pace(task, now), imports.counts_of(one)
-    return JSONResponse(
-        {
-            "done": task.finished_at is not None,
-            "done_count": task.done_count,
-            "total_count": task.total_count,
-            "rate": pace.per_second,
-            "seconds_left": pace.seconds_left,
-            "rows": counts,
-            "stage": _stage(session, one, task),
-            "sentence": f"{counts['created']:,} new, {counts['changed']:,} changed, {counts['refused']:,} refused.",
-        }
-    )
+    counts = imports.counts_of(one)
+    said = f"{counts['created']:,} new, {counts['changed']:,} changed, {counts['refused']:,} refused."
+    return task_progress(task, now) | {"rows": counts, "sentence": said, "stage": _stage(session, one, task)}
 
 
 @router.get("/{import_id}/refusals.csv")

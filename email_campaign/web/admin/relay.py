@@ -51,17 +51,20 @@ def show_relay(request: Request, session: SessionDep, settings: SettingsDep, use
 @router.get("/live")
 def live_relay(session: SessionDep, now: NowDep) -> Response:
     """The moving numbers, for live.js."""
+    return JSONResponse(relay_numbers(session, now))
+
+
+def relay_numbers(session: Session, now: datetime) -> dict[str, Any]:
+    """What of the relay moves by itself."""
     relay, moving = relays.get(session, RELAY_ID), traffic(session)
     headline = _headline(relay, moving.worker_count, now)[1]
-    return JSONResponse(
-        {
-            "workers": moving.worker_count,
-            "connections": moving.connection_count,
-            "rate": moving.rate_per_second,
-            "headline": headline,
-            "sentence": headline,
-        }
-    )
+    return {
+        "workers": moving.worker_count,
+        "connections": moving.connection_count,
+        "rate": moving.rate_per_second,
+        "headline": headline,
+        "sentence": headline,
+    }
 
 
 @router.post("/limits")

@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 from email_campaign import queue
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task, TaskState
-from email_campaign.web.deps import NowDep, PathId, SessionDep
+from email_campaign.web.deps import ApiUser, NowDep, PathId, SessionDep
 from email_campaign.web.idempotency import OnceDep
-from email_campaign.web.paging import Page, PageDep, read_page
+from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
+from email_campaign.web.retrying import can_retry, retry
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -34,14 +35,21 @@ class TaskOut(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None
+    can_retry: bool = Field(description="Whether it failed and may be tried again.")
 
 
 @router.get("")
 def list_tasks(
-    session: SessionDep, page: PageDep, now: NowDep, state: Annotated[list[TaskState], Query(default_factory=list)]
+    session: SessionDep,
+    page: PageDep,
+    now: NowDep,
+    state: Annotated[list[TaskState], Query(default_factory=list)],
+    kind: Annotated[str, Query(max_length=60, description="Such as `import`, `proof`.")] = "",
+    subject_id: Annotated[int | None, Query(ge=1, le=MAX_BIGINT, description="With `kind`: about this row.")] = None,
 ) -> Page[TaskOut]:
     """Tasks, the newest first; `state` may be given more than once."""
-    rows = read_page(session, tasks.all_tasks(*state), [Task.id], page)
+    matching = tasks.all_tasks(*state, kind=kind.replace("\0", ""), subject_id=subject_id)
+    rows = read_page(session, matching, [Task.id], page)
     return Page(items=[_out(task, now) for task in rows.items], next=rows.next)
 
 
@@ -59,6 +67,20 @@ def cancel_task(session: SessionDep, now: NowDep, once: OnceDep, task_id: PathId
     once.keep(202, answer)
     session.commit()
     queue.nudge(queue.HOP, task.id)
+    return answer
+
+
+@router.post("/{task_id}/retry", status_code=202)
+def retry_task(session: SessionDep, user: ApiUser, now: NowDep, once: OnceDep, task_id: PathId) -> TaskOut:
+    """Do what a failed task did not, as a new task, which is the answer.
+
+    409 where it did not fail, or its kind cannot be tried again (`can_retry` says so beforehand).
+    """
+    again = retry(session, task_id, created_by=user.id, now=now)
+    answer = _out(again, now)
+    once.keep(202, answer)
+    session.commit()
+    queue.nudge(queue.HOP, again.id)
     return answer
 
 
@@ -80,4 +102,5 @@ def _out(task: Task, now: datetime) -> TaskOut:
         started_at=task.started_at,
         finished_at=task.finished_at,
         cancel_requested_at=task.cancel_requested_at,
+        can_retry=can_retry(task),
     )
