@@ -80,6 +80,8 @@ HANDLERS = {imports.TASK_KIND: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNK
 """Who carries out which kind of long task."""
 PROGRAMS = {daily.TASK_KIND: ("email_campaign.local.cli", "backup", "--task")}
 """Kinds that are no work of short steps: a program of its own carries such a task, under the task's lease."""
+START_SECONDS = 60.0
+"""So long may such a program take to begin; until then nobody starts another."""
 ENROL_SECONDS = 5.0
 """After this an enrolment lets others have the worker, and comes back."""
 DRAIN_SECONDS = 5.0
@@ -193,7 +195,8 @@ def hop(task_id: int) -> None:
     with session_factory()() as session:
         program = PROGRAMS.get(long_tasks.kind_of(session, task_id) or "")
     if program:
-        taken = running.lease(session_factory(), task_id, get_settings().task_lease_seconds, utc_now())
+        seconds = max(get_settings().task_lease_seconds, START_SECONDS)
+        taken = running.lease(session_factory(), task_id, seconds, utc_now())
         if taken is not None:
             _start_aside(*program, str(task_id), str(taken.token))
     elif running.run(session_factory(), task_id, HANDLERS, get_settings()):

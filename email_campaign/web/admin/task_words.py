@@ -39,8 +39,8 @@ class Kind:
     """
 
     word: str
-    subject: str
-    subject_url: str
+    subject: str = ""
+    subject_url: str = ""
     tells_itself: bool = False
 
 
@@ -48,6 +48,10 @@ KINDS: Mapping[str, Kind] = {
     IMPORT: Kind("Import", "the import", "/admin/imports/{}", tells_itself=True),
     PROOF: Kind("Proof", "the proof", "/admin/campaigns/{}/proof", tells_itself=True),
     RESOLVE_UNKNOWN: Kind("Unknown copies", "the unknown copies", "/admin/campaigns/{}/unknown"),
+    "backup": Kind("Backup"),
+    "back_up": Kind("Asking for a backup"),
+    "recount": Kind("Recount"),
+    "put_away": Kind("Putting away of attempts"),
 }
 
 
