@@ -68,14 +68,17 @@ def test_they_are_counted_at_a_glance_only_where_there_are_any(
 ) -> None:
     here = f"/admin/campaigns/{campaign.id}"
     dashboard = signed_in.get("/admin").text
-    assert f'<a href="{here}/unknown">3 copies of “Spring” are unknown' in dashboard
+    assert f'<a href="{here}/unknown"><span data-live-field="needs.0">3 copies of “Spring” are unknown' in dashboard
     page = signed_in.get(here).text
     assert f'<a href="{here}/unknown">Unknown <span class="number">3</span></a>' in page
     assert "Decide about 3 unknown" in page
     with session_factory.begin() as session:
         _campaign(session, 1, "Autumn")
         fine = factories.make_campaign(session, state=MailingState.FINISHED)
-    assert '<a href="/admin/unknown">4 copies of 2 mailings are unknown' in signed_in.get("/admin").text
+    assert (
+        '<a href="/admin/unknown"><span data-live-field="needs.0">4 copies of 2 mailings'
+        in signed_in.get("/admin").text
+    )
     assert "/unknown" not in signed_in.get(f"/admin/campaigns/{fine.id}").text.replace("/unknown/policy", "")
     assert "No copy is unknown" in signed_in.get(f"/admin/campaigns/{fine.id}/unknown").text
 

@@ -13,6 +13,11 @@ function ask(details) {
   dialog.showModal();
 }
 
+for (const details of document.querySelectorAll(".confirm[open]")) { // whoever was quicker than this script
+  details.open = false;
+  ask(details);
+}
+
 document.addEventListener("click", (event) => {
   const summary = event.target.closest?.(".confirm > summary");
   if (summary) {
