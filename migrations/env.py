@@ -1,7 +1,11 @@
 """Alembic's entry: every model is imported here, so that autogenerate and the drift test see all tables."""
 
+import time
+
 from alembic import context
-from sqlalchemy import create_engine
+from psycopg.errors import DeadlockDetected
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import OperationalError
 
 import email_campaign.accounts.resets
 import email_campaign.accounts.sessions
@@ -30,23 +34,42 @@ import email_campaign.tasks.tasks  # noqa: F401 – like all above: imported for
 from email_campaign.db import MIGRATION_LOCK, Base
 from email_campaign.settings import get_settings
 
+TRIES = 10
+PAUSE_SECONDS = 1.0
+
 
 def run() -> None:
-    """Migrate the database of `config.attributes["url"]`, or of the settings.
+    """Migrate the database of `config.attributes["url"]`, or of the settings, each revision in its own transaction.
 
-    Two processes that start at once migrate one after the other; while a backup is being made, both wait.
+    Two processes that start at once migrate one after the other; while a backup is being made, both wait. While mail is
+    sent, a revision that wants several tables alone may meet a deadlock: nothing of it was done, and it is tried again.
     """
     url = context.config.attributes.get("url") or get_settings().database_url
-    engine = create_engine(url)
-    with engine.connect() as connection:
+    # Without a pool a connection ends with its block, also after an error, and lets go of the lock.
+    with create_engine(url, poolclass=NullPool).connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
         connection.commit()
-        context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=False)
-        with context.begin_transaction():
-            context.run_migrations()
-        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
-        connection.commit()
-    engine.dispose()
+        for is_last in [*[False] * (TRIES - 1), True]:
+            try:
+                _migrate(connection)
+            except OperationalError as error:
+                connection.rollback()
+                if is_last or not isinstance(error.orig, DeadlockDetected):
+                    raise
+                time.sleep(PAUSE_SECONDS)
+            else:
+                return
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_server_default=False,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 run()
