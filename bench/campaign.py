@@ -20,7 +20,7 @@ from email_campaign.clock import utc_now
 from tests.service import Service, running_service
 
 SEND_PROCESSES = ("send1", "send2")
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 STALL_SECONDS = 60.0
 """A campaign whose counts stand still for so long is given up."""
 
@@ -37,6 +37,8 @@ class Run:
     """Bytes that each send worker held at most."""
     commits: int
     wal_bytes: int
+    steady_rate: float
+    """Mails a second between the first and the last tenth: without start and end."""
 
     @property
     def rate(self) -> float:
@@ -93,6 +95,7 @@ def measure(stand: Stand, service: Service, list_id: int, count: int, samples: S
         peaks=tuple(peak_bytes(service.processes[name].pid) for name in SEND_PROCESSES),
         commits=commits,
         wal_bytes=wal_bytes,
+        steady_rate=_steady_rate(stand, campaign_id),
     )
 
 
@@ -162,6 +165,11 @@ def _written(stand: Stand) -> tuple[int, int]:
     return int(commits), int(wal_bytes)
 
 
+def _steady_rate(stand: Stand, campaign_id: int) -> float:
+    with stand.factory() as session:
+        return float(session.execute(_STEADY, {"id": campaign_id}).scalar_one())
+
+
 def median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
@@ -169,6 +177,12 @@ def median(values: Sequence[float]) -> float:
 _WRITTEN = text("""
 SELECT pg_stat_get_db_xact_commit(oid), pg_current_wal_lsn() - '0/0'::pg_lsn
 FROM pg_database WHERE datname = current_database()
+""")
+
+_STEADY = text("""
+SELECT 0.8 * count(*) / extract(epoch FROM percentile_disc(0.9) WITHIN GROUP (ORDER BY finished_at)
+    - percentile_disc(0.1) WITHIN GROUP (ORDER BY finished_at))
+FROM attempts WHERE mailing_id = :id
 """)
 
 _LEDGER = text("""

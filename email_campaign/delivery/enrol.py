@@ -25,8 +25,9 @@ class EnrolmentBroken(RuntimeError):
 def enrol_page(session: Session, mailing_id: int, settings: Settings, now: datetime) -> bool:
     """Enrol the next page of the audience; whether there is more to come. Safe to repeat, also side by side.
 
-    The first page is small, so that sending starts at once. Rows, their stretch and the cursor are one commit. Where
-    somebody else is at a page of it there is nothing to come for this caller: whoever is ahead goes on.
+    The first page is small, so that sending starts at once, and each next one as large as all before it, so that the
+    send workers never wait for a long one. Rows, their stretch and the cursor are one commit. Where somebody else is at
+    a page of it there is nothing to come for this caller: whoever is ahead goes on.
     """
     if not session.scalar(select(func.pg_try_advisory_xact_lock(ENROL_LOCK, cast(mailing_id, Integer)))):
         return False
@@ -38,7 +39,7 @@ def enrol_page(session: Session, mailing_id: int, settings: Settings, now: datet
         # What is composed again years later must give the same bytes, also after a move or a renamed list.
         mailing.public_url, mailing.list_name = settings.public_url, first_list_name(session, mailing)
     if mailing.kind is MailingKind.CAMPAIGN:
-        limit = settings.enrol_first_page if mailing.enrol_cursor == 0 else settings.enrol_page
+        limit = min(settings.enrol_page, max(settings.enrol_first_page, mailing.enrolled_count))
         session.execute(select(func.set_config("work_mem", SORT_MEMORY, True)))
         selected = _enrol_contacts(session, mailing, limit)
     else:

@@ -1,12 +1,15 @@
-"""Enrolment on tables of which Postgres knows nothing yet."""
+"""Enrolment: how large its pages are, and on tables of which Postgres knows nothing yet."""
 
 import re
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from email_campaign.campaigns import launching
 from email_campaign.clock import utc_now
 from email_campaign.delivery import enrol
+from email_campaign.settings import Settings
+from tests import factories
 
 
 def test_a_list_that_was_filled_a_moment_ago_is_read_once_a_page_and_not_for_every_row(session: Session) -> None:
@@ -27,3 +30,19 @@ SELECT 'p' || g || '@d.example', sha256(g::text::bytea), '', '{}' FROM generate_
     session.execute(enrol._IN_ORDER)
     plan = "\n".join(session.scalars(text(f"EXPLAIN (ANALYZE) {enrol._ENROL.text}"), {**values, "state": "pending"}))
     assert not re.search(r"ix_subscriptions_list_state.* loops=(?!1\))", plan), plan
+
+
+def test_pages_grow_with_what_is_enrolled_so_that_no_sender_waits_for_a_long_one(
+    session: Session, settings: Settings
+) -> None:
+    members = factories.make_list(session)
+    for number in range(20):
+        factories.make_subscription(session, factories.make_contact(session, f"p{number}@example.org"), members)
+    campaign = factories.make_campaign(session, lists=[members])
+    launching.launch(session, campaign.id, actor="test", now=utc_now())
+    small = settings.model_copy(update={"enrol_first_page": 2, "enrol_page": 7})
+    enrolled = [0]
+    while enrol.enrol_page(session, campaign.id, small, utc_now()):
+        enrolled.append(campaign.mailing.enrolled_count)
+    assert enrolled == [0, 2, 4, 8, 15]
+    assert campaign.mailing.enrolled_count == 20
