@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import Integer, cast, func, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from email_campaign.address import address_hash
@@ -71,7 +72,13 @@ def _enrol_contacts(session: Session, mailing: Mailing, limit: int) -> int:
         "state": state,
     }
     session.execute(_IN_ORDER)
-    page = session.execute(_ENROL, values).one()
+    try:
+        with session.begin_nested():
+            page = session.execute(_ENROL, values).one()
+    except IntegrityError:
+        # Somebody is enrolled already, under another contact that was erased since. To allow for that in every page
+        # would cost a fifth of its time.
+        page = session.execute(_ENROL_THE_REST, values).one()
     if page.selected != page.inserted + page.repeated:
         raise EnrolmentBroken(f"mailing {mailing.id}: {page.selected} selected, {page.inserted} inserted")
     if page.selected:
@@ -102,10 +109,9 @@ _IN_ORDER = text("SET LOCAL enable_bitmapscan = off")
 
 # The audience are those confirmed at launch; who left between launch and this page gets a row, skipped. Each list is
 # read in order from the cursor, so that a page costs the same at the millionth contact. Positions go by the hash of the
-# address within the page, so that domains interleave; the rows come in that order, which spares a second sort. Rows
-# that are there already are looked for only when some were not inserted. The few who left are looked up one by one:
-# for an EXISTS, Postgres would hash the whole list.
-_ENROL = text("""
+# address within the page, so that domains interleave; the rows come in that order, which spares a second sort. The few
+# who left are looked up one by one: for an EXISTS, Postgres would hash the whole list.
+_PAGE = """
 WITH member AS (
     SELECT m.contact_id, bool_or(m.is_confirmed) AS is_confirmed FROM unnest(CAST(:lists AS bigint[])) AS l(list_id)
     CROSS JOIN LATERAL (
@@ -130,6 +136,14 @@ WITH member AS (
     SELECT :mailing, :next + place, id, address_hash, CASE WHEN barred IS NULL THEN :state ELSE 'skipped' END, barred,
         now()
     FROM page
+"""
+
+_COUNTED = """)
+SELECT count(*) AS selected, max(id) AS last_contact, count(*) AS inserted, count(barred) AS skipped, 0 AS repeated
+FROM page
+"""
+
+_WITHOUT_REPEATED = """
     ON CONFLICT (mailing_id, address_hash) DO NOTHING
     RETURNING state
 ), counted AS MATERIALIZED (
@@ -137,12 +151,14 @@ WITH member AS (
         count(*) FILTER (WHERE state = 'skipped') AS skipped
     FROM inserted
 )
-SELECT counted.*, CASE WHEN inserted < selected THEN (
+SELECT counted.*, (
         SELECT count(*) FROM page WHERE EXISTS (
             SELECT FROM deliveries d WHERE d.mailing_id = :mailing AND d.address_hash = page.address_hash)
-    ) ELSE 0 END AS repeated
+    ) AS repeated
 FROM counted
-""")
+"""
+
+_ENROL, _ENROL_THE_REST = text(_PAGE + _COUNTED), text(_PAGE + _WITHOUT_REPEATED)
 
 _ENROL_ONE = text("""
 INSERT INTO deliveries (mailing_id, position, address_hash, state, changed_at)

@@ -38,7 +38,7 @@ def test_pages_grow_with_what_is_enrolled_so_that_no_sender_waits_for_a_long_one
     members = factories.make_list(session)
     for number in range(20):
         factories.make_subscription(session, factories.make_contact(session, f"p{number}@example.org"), members)
-    campaign = factories.make_campaign(session, lists=[members])
+    campaign = factories.make_campaign(session, template=factories.make_template(session), lists=[members])
     launching.launch(session, campaign.id, actor="test", now=utc_now())
     small = settings.model_copy(update={"enrol_first_page": 2, "enrol_page": 7})
     enrolled = [0]
@@ -46,3 +46,20 @@ def test_pages_grow_with_what_is_enrolled_so_that_no_sender_waits_for_a_long_one
         enrolled.append(campaign.mailing.enrolled_count)
     assert enrolled == [0, 2, 4, 8, 15]
     assert campaign.mailing.enrolled_count == 20
+
+
+def test_an_address_that_is_enrolled_already_is_not_enrolled_again_under_another_contact(
+    session: Session, settings: Settings
+) -> None:
+    members = factories.make_list(session)
+    contacts = [factories.make_contact(session, f"p{number}@example.org") for number in range(4)]
+    for contact in contacts:
+        factories.make_subscription(session, contact, members)
+    campaign = factories.make_campaign(session, template=factories.make_template(session), lists=[members])
+    launching.launch(session, campaign.id, actor="test", now=utc_now())
+    factories.make_delivery(session, campaign.mailing, contacts[2]).contact_id = None
+    session.flush()
+    enrol.enrol_page(session, campaign.id, settings, utc_now())
+    rows = session.execute(text("SELECT contact_id FROM deliveries WHERE mailing_id = :id"), {"id": campaign.id})
+    assert {row.contact_id for row in rows} == {None, contacts[0].id, contacts[1].id, contacts[3].id}
+    assert campaign.mailing.enrolled_count == 4
