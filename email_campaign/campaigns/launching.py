@@ -88,10 +88,11 @@ def launch_due(factory: SessionFactory, now: datetime) -> list[int]:
     while (campaign_id := _next_due(factory, now)) is not None:
         try:
             with factory.begin() as session:
-                launch(session, campaign_id, actor="schedule", now=now)
-            launched.append(campaign_id)
+                if _is_due(get_locked(session, campaign_id), now):
+                    launch(session, campaign_id, actor="schedule", now=now)
+                    launched.append(campaign_id)
         except DomainError as error:
-            _fail(factory, campaign_id, error)
+            _fail(factory, campaign_id, error, now)
     return launched
 
 
@@ -142,11 +143,17 @@ def _next_due(factory: SessionFactory, now: datetime) -> int | None:
         )
 
 
-def _fail(factory: SessionFactory, campaign_id: int, error: DomainError) -> None:
+def _is_due(campaign: Campaign, now: datetime) -> bool:
+    """Asked under the lock: somebody may have taken it back, or put it off, since it was looked for."""
+    at = campaign.scheduled_at
+    return campaign.mailing.state is MailingState.SCHEDULED and at is not None and at <= now
+
+
+def _fail(factory: SessionFactory, campaign_id: int, error: DomainError, now: datetime) -> None:
     with factory.begin() as session:
         campaign = get_locked(session, campaign_id)
-        if campaign.mailing.state is not MailingState.SCHEDULED:
-            return  # somebody else launched or changed it meanwhile
+        if not _is_due(campaign, now):
+            return
         reasons = [problem.message for problem in error.problems] if isinstance(error, Invalid) else []
         campaign.mailing.failure = " ".join(reasons) or error.message
         move(session, campaign.mailing, MailingState.FAILED, actor="schedule", detail=campaign.mailing.failure)

@@ -19,6 +19,7 @@ from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.retry_by_hand import Retryable, retry
 from tests import factories
 from tests.delivery.conftest import Engine
+from tests.faults.waiting import wait_for_a_waiting_lock
 from tests.tools.scripted_smtp import Rule, Script
 
 ACCEPTED, REJECTED, UNKNOWN = DeliveryState.ACCEPTED, DeliveryState.REJECTED, DeliveryState.UNKNOWN
@@ -161,6 +162,27 @@ def test_a_due_campaign_is_launched_once_however_many_look_for_it(engine_room: E
         found = [threads.submit(launching.launch_due, engine_room.factory, later) for _ in range(8)]
     assert [mailing_id for future in found for mailing_id in future.result()] == [campaign.id]
     assert engine_room.run(campaign.id) == {ACCEPTED: 1}
+
+
+@pytest.mark.parametrize("change", ["put off", "taken back"])
+def test_a_due_campaign_that_somebody_changes_at_that_moment_is_not_launched(engine_room: Engine, change: str) -> None:
+    later = utc_now() + timedelta(hours=2)
+    with engine_room.factory.begin() as session:
+        campaign = factories.make_campaign(
+            session, template=factories.make_template(session), lists=[_list_of_one(session)]
+        )
+        campaigns.schedule(session, campaign.id, utc_now() + timedelta(hours=1), actor="Ada", now=utc_now())
+    with ThreadPoolExecutor(1) as threads, engine_room.factory() as session:
+        if change == "put off":
+            campaigns.schedule(session, campaign.id, later + timedelta(days=1), actor="Ada", now=utc_now())
+        else:
+            campaigns.unschedule(session, campaign.id, actor="Ada")
+        session.flush()
+        found = threads.submit(launching.launch_due, engine_room.factory, later)
+        wait_for_a_waiting_lock(engine_room.factory)
+        session.commit()
+        assert found.result() == []
+    assert engine_room.campaign(campaign.id).mailing.launched_at is None
 
 
 def test_a_due_campaign_that_cannot_go_says_why(engine_room: Engine) -> None:

@@ -17,6 +17,11 @@ def wait_until(is_so: Callable[[], object], seconds: float = 30.0) -> None:
         time.sleep(0.01)
 
 
+def wait_for_a_waiting_lock(factory: SessionFactory) -> None:
+    """Return once a transaction stands before a lock that another one holds."""
+    wait_until(lambda: scalar(factory, "SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
 def scalar(factory: SessionFactory, query: str) -> int:
     """A number from the database, in a transaction of its own."""
     with factory() as session:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,7 @@ from email_campaign.errors import Conflict
 from email_campaign.settings import Settings
 from email_campaign.tasks.running import MAX_INTERRUPTIONS, Handler, Step, lease, run
 from email_campaign.tasks.tasks import Task, TaskState, create_task, get_task, request_cancel
+from tests.faults.waiting import wait_for_a_waiting_lock
 
 NOW = datetime(2026, 3, 4, 14, 0, tzinfo=UTC)
 
@@ -92,7 +93,7 @@ def test_a_worker_that_lost_its_lease_saves_nothing(
             # It waits for the row that this step has locked, and gets it before the next step asks again.
             taker.append(threading.Thread(target=_take, args=(session_factory, task_id)))
             taker[0].start()
-            _wait_for_a_waiting_lock(session_factory)
+            wait_for_a_waiting_lock(session_factory)
 
     assert run(session_factory, task_id, counting(5, take_it_away), settings) is False
     taker[0].join()
@@ -103,12 +104,6 @@ def test_a_worker_that_lost_its_lease_saves_nothing(
 def _take(factory: SessionFactory, task_id: int) -> None:
     with factory.begin() as session:
         session.execute(update(Task).where(Task.id == task_id).values(lease_token=99))
-
-
-def _wait_for_a_waiting_lock(factory: SessionFactory) -> None:
-    with factory() as session:
-        while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
-            session.rollback()
 
 
 def test_a_step_that_fails_leaves_the_steps_before_and_words_for_people(

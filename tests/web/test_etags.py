@@ -1,12 +1,10 @@
 """ETag and If-Match: an edit over the API is carried out only on what its writer has read."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
@@ -14,6 +12,7 @@ from email_campaign.campaigns.mailings import MailingState
 from email_campaign.content.templates import Template
 from email_campaign.db import SessionFactory
 from tests.factories import make_campaign, make_contact, make_list, make_template
+from tests.faults.waiting import wait_for_a_waiting_lock
 
 Make = Callable[[Session], Any]
 
@@ -24,14 +23,6 @@ EDITABLE = [
     ("contacts", make_contact, {"attributes": {"city": "London"}}, {"attributes": {"city": "Paris"}}),
 ]
 each = pytest.mark.parametrize(("plural", "make", "mine", "theirs"), EDITABLE, ids=[one[0] for one in EDITABLE])
-
-
-def _wait_until_it_waits(session: Session) -> None:
-    """Until the other transaction stands before the lock that this one holds."""
-    deadline = time.monotonic() + 20
-    while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _path(factory: SessionFactory, plural: str, make: Make) -> str:
@@ -127,7 +118,7 @@ def test_a_template_that_was_saved_while_a_change_was_tried_out_keeps_both_chang
             answer = pool.submit(api.patch, path, json={"name": "Spring"})
             template.subject = "Saved meanwhile"
             saving.flush()
-            _wait_until_it_waits(saving)
+            wait_for_a_waiting_lock(session_factory)
             saving.commit()
             assert answer.result().status_code == 409
     assert api.get(path).json()["subject"] == "Saved meanwhile"
