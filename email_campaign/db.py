@@ -52,6 +52,7 @@ def make_engine(settings: Settings, *, pool_size: int = 10) -> Engine:
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_recycle=1800,
+        hide_parameters=True,  # what an error says stands in logs, where no value of a row has a place
         connect_args={
             "connect_timeout": 5,
             # A Postgres that vanished without a word (a cable, a frozen machine) is given up after some 20 s.

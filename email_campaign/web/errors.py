@@ -21,6 +21,7 @@ from email_campaign.clock import utc_now
 from email_campaign.errors import Conflict, DomainError, FieldProblem, Invalid, NotAllowed, NotFound
 from email_campaign.web.deps import SignInNeeded, refuse_stranger
 from email_campaign.web.pages import render
+from email_campaign.web.watch import route_of
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,12 @@ def unexpected(request: Request, error: Exception) -> Response:
     """500 with an id under which the log tells the rest; nothing of the inside is shown."""
     error_id = secrets.token_hex(4)
     log.error(
-        "error %s in %s %s", error_id, request.method, request.url.path, exc_info=error, extra={"error": error_id}
+        "error %s in %s %s",
+        error_id,
+        request.method,
+        route_of(request.scope),
+        exc_info=error,
+        extra={"error": error_id},
     )
     return answer(
         request,
@@ -199,7 +205,7 @@ def _unstorable(request: Request, error: Exception) -> Response:
 
 
 def _database_away(request: Request, error: Exception) -> Response:
-    log.error("the database does not answer %s %s: %s", request.method, request.url.path, error)
+    log.error("the database does not answer %s %s: %s", request.method, route_of(request.scope), error)
     return answer(
         request,
         Problem(

@@ -45,12 +45,13 @@ class Watch:
                 await self._app(scope, receive, send_with_id)
             finally:
                 if span is not None:
-                    route = _route(scope)
+                    route = route_of(scope)
                     span.update_name(f"{scope['method']} {route}".strip())
                     span.set_attributes({"http.route": route, "http.response.status_code": status})
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
+    """The route that a request found, with its names in place of what stood there; empty where it found none."""
     route = str(getattr(scope.get("route"), "path", ""))
     prefix = next((prefix for prefix in PREFIXES if scope["path"].startswith(f"{prefix}/")), "")
     return prefix + route if route else ""

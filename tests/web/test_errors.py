@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from email_campaign.db import make_engine
 from email_campaign.errors import Conflict, FieldProblem, Invalid, NotAllowed, NotFound
 from email_campaign.settings import Settings
+from email_campaign.signing import derive_key, sign
 from email_campaign.web.app import create_app
 from email_campaign.web.deps import SessionDep
 
@@ -57,7 +58,11 @@ def probed(app: FastAPI) -> FastAPI:
     def store(session: SessionDep) -> None:
         session.execute(text("SELECT 1 WHERE 'a' = :value"), {"value": "\0"})
 
+    def ask_nowhere(session: SessionDep, secret: str) -> None:
+        session.execute(text("SELECT 1 FROM nowhere WHERE 'a' = :value"), {"value": secret})
+
     for start in ("/api/v1", ""):
+        app.add_api_route(f"{start}/ask/{{secret}}", ask_nowhere)
         app.add_api_route(f"{start}/fail/{{kind}}", fail)
         app.add_api_route(f"{start}/break", break_down)
         app.add_api_route(f"{start}/take", take, methods=["POST"])
@@ -143,6 +148,20 @@ def test_an_unexpected_failure_shows_an_id_and_nothing_of_the_inside(
         assert error_id in answer.text
         assert record.exc_info
         assert "Content-Security-Policy" in answer.headers
+
+
+def test_neither_the_path_nor_a_value_gets_into_the_log(
+    probe: TestClient, without_database: TestClient, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A path may be a link with which a password is set, or somebody unsubscribed."""
+    link = sign(derive_key(settings.secret_key.get_secret_value(), "password-reset"), bytes(24))
+    assert probe.get("/ask/hunter2").status_code == 500
+    assert without_database.get(f"/reset/{link}").status_code == 503
+    assert "in GET /ask/{secret}" in caplog.text
+    assert "UndefinedTable" in caplog.text
+    assert "the database does not answer GET /reset/{token}" in caplog.text
+    assert link not in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_a_value_that_the_database_cannot_store_is_the_senders_fault(probe: TestClient) -> None:
