@@ -13,6 +13,7 @@ from email_campaign.web import cookies
 
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
+MOST_DIGITS = 18
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -46,6 +47,11 @@ class Form:
         """What a refused form shows again: every text but the secret ones; a list where a field was sent repeatedly."""
         names = [name for name in self._fields if name != CSRF_FIELD and "password" not in name]
         return {name: texts[0] if len(texts := self.all(name)) == 1 else texts for name in names}
+
+
+def whole_number(text: str) -> int | None:
+    """The number in a field, such as the id of a row; None for anything else, and for more digits than a column has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 async def read_form(request: Request) -> AsyncIterator[Form]:

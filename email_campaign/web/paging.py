@@ -100,7 +100,7 @@ def _decode(cursor: str, keys: Sequence[InstrumentedAttribute[Any]]) -> tuple[bo
         if direction not in {"next", "previous"}:
             raise ValueError(direction)
         after = [_literal(key, value) for key, value in zip(keys, values, strict=True)]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise Invalid.field(
             "cursor", "This is no cursor of this list; leave it out to begin with the first page."
         ) from error

@@ -189,6 +189,21 @@ def test_attributes_survive_being_written_and_read(attributes: dict[str, object]
     assert read_lines(write_lines(attributes)) == attributes
 
 
+def test_what_is_nested_too_deeply_to_be_read_is_a_text() -> None:
+    assert read_lines(f"odd = {'[' * 5_000}") == {"odd": "[" * 5_000}
+
+
+@pytest.mark.parametrize("typed", ["", "x", "-1", "9" * 5_000])
+def test_what_can_be_no_list_is_told_beside_its_field(
+    signed_in: TestClient, session_factory: SessionFactory, typed: str
+) -> None:
+    with session_factory.begin() as session:
+        contact = make_contact(session)
+    answer = signed_in.post(f"{HERE}/{contact.id}/lists", data={"list_id": typed})
+    assert answer.status_code == 422
+    assert "Choose a list." in answer.text
+
+
 def test_problems_of_single_attributes_stand_on_the_one_field() -> None:
     with pytest.raises(Invalid) as refused:
         read_lines("a = 1\na = 2\nnothing")

@@ -131,6 +131,7 @@ def test_a_form_without_a_file_or_with_two_lists_names_the_field(
         ({"new_list": "news"}, "new_list"),
         ({"list_id": "999"}, "list_id"),
         ({"list_id": "x"}, "list_id"),
+        ({"list_id": "9" * 5_000}, "list_id"),
     ):
         answer = signed_in.post(HERE, data=fields, files={"file": ("x.csv", b"email\na@example.org\n", "text/csv")})
         assert answer.status_code == 422

@@ -93,6 +93,7 @@ def _cursor(value: object) -> str:
         _cursor(["next", "yesterday", 1]),
         _cursor(["next", 5, 1]),
         _cursor([[], "2026-03-01T12:00:00+00:00", 1]),
+        base64.urlsafe_b64encode(b"[" * 1_400).decode(),
     ],
 )
 def test_a_cursor_that_no_page_gave_out_is_named(session: Session, cursor: str) -> None:

@@ -55,6 +55,6 @@ def _write(value: Any) -> str:
 def _read(text: str) -> Any:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return text if value is None or isinstance(value, dict) else value

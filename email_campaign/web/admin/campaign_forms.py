@@ -23,7 +23,7 @@ from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.campaigns import HERE, draft_context
 from email_campaign.web.collisions import Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
-from email_campaign.web.forms import Form, FormDep
+from email_campaign.web.forms import Form, FormDep, whole_number
 from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.previews import answer_preview
 
@@ -127,7 +127,7 @@ def _preview(session: Session, form: Form, settings: Settings, now: datetime) ->
     except BadAddress as error:
         raise Invalid.field("from_address", str(error)) from error
     mailing = Mailing(
-        id=_id(form["campaign_id"]) or 0,
+        id=whole_number(form["campaign_id"]) or 0,
         kind=MailingKind.CAMPAIGN,
         state=MailingState.DRAFT,
         from_name=" ".join(form["from_name"].split()),
@@ -135,7 +135,9 @@ def _preview(session: Session, form: Form, settings: Settings, now: datetime) ->
         reply_to=reply_to,
         list_ids=list_ids,
     )
-    campaign = Campaign(id=mailing.id, name=form["name"], template_id=_id(form["template_id"]), mailing=mailing)
+    campaign = Campaign(
+        id=mailing.id, name=form["name"], template_id=whole_number(form["template_id"]), mailing=mailing
+    )
     if form["contact"]:
         recipient = recipient_of(find_contact(session, form["contact"]))
     else:
@@ -193,7 +195,7 @@ def _read_draft(form: Form) -> Draft:
     return Draft(
         name=form["name"],
         from_address=form["from_address"],
-        template_id=_id(form["template_id"]),
+        template_id=whole_number(form["template_id"]),
         list_ids=_ids(form.all("list_ids")),
         from_name=form["from_name"],
         reply_to=form["reply_to"],
@@ -203,9 +205,4 @@ def _read_draft(form: Form) -> Draft:
 
 
 def _ids(texts: Sequence[str]) -> list[int]:
-    return [found for text in texts if (found := _id(text)) is not None]
-
-
-def _id(text: str) -> int | None:
-    """The id in a field; what cannot be one is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+    return [found for text in texts if (found := whole_number(text)) is not None]

@@ -23,7 +23,7 @@ from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.admin.wording import reason_words
 from email_campaign.web.collisions import Collision, Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
-from email_campaign.web.forms import Form, FormDep
+from email_campaign.web.forms import Form, FormDep, whole_number
 from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.paging import PageDep
 from email_campaign.web.welcoming import nudge_welcome
@@ -110,9 +110,9 @@ def subscribe(request: Request, session: SessionDep, contact_id: PathId, form: F
     """Put the contact on a list, by hand."""
     contact = contacts.get_contact(session, contact_id)
     try:
-        if not form["list_id"].isdecimal():
+        if (list_id := whole_number(form["list_id"])) is None:
             raise Invalid.field("list_id", "Choose a list.")
-        wanted = lists.get_live_list(session, int(form["list_id"]))
+        wanted = lists.get_live_list(session, list_id)
         subscriptions.subscribe(session, contact.id, wanted.id, _state(form), Source.HAND, form["detail"], now)
     except AlreadyUnsubscribed:
         problem = Invalid.field("detail", people.LEFT_THE_LIST)
@@ -191,7 +191,7 @@ def _collide(
 
 def _put_on_lists(session: Session, contact: Contact, form: Form, now: datetime) -> None:
     for text in form.all("lists"):
-        wanted = lists.get_live_list(session, int(text) if text.isdecimal() else 0)
+        wanted = lists.get_live_list(session, whole_number(text) or 0)
         subscriptions.subscribe(session, contact.id, wanted.id, _state(form), Source.HAND, form["detail"], now)
 
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from email_campaign.errors import Invalid
-from email_campaign.web.forms import Form
+from email_campaign.web.forms import Form, whole_number
 
 Other = TypeVar("Other", int, None)
 
@@ -15,9 +15,9 @@ def read_whole(form: Form, name: str, otherwise: Other) -> int | Other:
     text = form[name].replace(",", "")
     if not text:
         return otherwise
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if (number := whole_number(text)) is None:
         raise Invalid.field(name, "Give a whole number.")
-    return int(text)
+    return number
 
 
 def read_moment(form: Form, name: str) -> datetime:

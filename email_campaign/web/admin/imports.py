@@ -25,7 +25,7 @@ from email_campaign.web.admin.import_mapping import show_draft
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.admin.task_words import task_progress
 from email_campaign.web.deps import FactoryDep, NowDep, PageUser, PathId, SessionDep, SettingsDep
-from email_campaign.web.forms import Form, FormDep
+from email_campaign.web.forms import Form, FormDep, whole_number
 from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.paging import PageDep
 
@@ -201,7 +201,7 @@ def _list_for(session: Session, form: Form, now: Any) -> int | None:
     try:
         if named:
             return lists.create_list(session, named, "", now).id
-        return lists.get_live_list(session, int(chosen) if chosen.isdecimal() else 0).id if chosen else None
+        return lists.get_live_list(session, whole_number(chosen) or 0).id if chosen else None
     except Invalid as error:
         problems = [FieldProblem("new_list", problem.message) for problem in error.problems]
         raise Invalid(error.message, problems) from error

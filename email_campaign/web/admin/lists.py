@@ -26,7 +26,7 @@ from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.collisions import Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.formatting import count
-from email_campaign.web.forms import Form, FormDep
+from email_campaign.web.forms import Form, FormDep, whole_number
 from email_campaign.web.pages import redirect, refuse_form, render
 from email_campaign.web.paging import MAX_LIMIT, PageDep
 from email_campaign.web.welcoming import nudge_welcome
@@ -221,7 +221,8 @@ def _members(list_id: int, state: SubscriptionState | None, term: str) -> Select
 
 def _chosen(form: Form) -> list[int]:
     """In the order of their ids, so that two who do this at once wait for each other and never in a ring."""
-    return sorted({int(text) for text in form.all("selected") if text.isdecimal() and len(text) < 19})[:MAX_LIMIT]
+    chosen = {whole_number(text) for text in form.all("selected")}
+    return sorted(found for found in chosen if found is not None)[:MAX_LIMIT]
 
 
 def _typed(form: Form) -> Written:
@@ -243,9 +244,7 @@ def _in_words(session: Session, fields: Written) -> dict[str, tuple[str, str]]:
 
 def _template_id(text: str) -> int | None:
     """What was chosen; 0, which no template has, for what cannot be an id."""
-    if not text:
-        return None
-    return int(text) if text.isdecimal() and len(text) < 19 else 0
+    return whole_number(text) or 0 if text else None
 
 
 def _edited(session: Session, one: MailingList) -> dict[str, Any]:

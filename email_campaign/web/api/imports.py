@@ -21,8 +21,9 @@ from email_campaign.errors import Invalid
 from email_campaign.tasks.tasks import Task, TaskState
 from email_campaign.web.api.import_mapping import mapping_of_form, remap
 from email_campaign.web.deps import ApiUser, FactoryDep, NowDep, PathId, SessionDep, SettingsDep
+from email_campaign.web.forms import whole_number
 from email_campaign.web.idempotency import OnceDep
-from email_campaign.web.paging import MAX_BIGINT, Page, PageDep, read_page
+from email_campaign.web.paging import Page, PageDep, read_page
 
 router = APIRouter(prefix="/imports", tags=["imports"])
 
@@ -227,9 +228,10 @@ def _list_id(form: FormData) -> int | None:
     text = form.get("list_id") or ""
     if text == "":
         return None
-    if not isinstance(text, str) or not (text.isascii() and text.isdigit()) or int(text) > MAX_BIGINT:
+    list_id = whole_number(text) if isinstance(text, str) else None
+    if list_id is None:
         raise Invalid.field("list_id", "The list is given by its id, a number.")
-    return int(text)
+    return list_id
 
 
 def _starts(form: FormData) -> bool:
