@@ -1,6 +1,6 @@
 """What a restore says around the backup: before it, what is there goes; after it, nothing sends by itself.
 
-The statements after it meet the schema of whatever release made the backup, so they name only what the first had.
+The statements after it meet the schema of whatever release made the backup: what the first had not is asked for.
 """
 
 from psycopg import sql
@@ -45,7 +45,8 @@ END $$;
 
 _AFTER = sql.SQL("""
 WITH stopped AS (
-    UPDATE public.mailings SET state = CASE kind WHEN 'campaign' THEN 'paused' ELSE 'cancelled' END
+    UPDATE public.mailings
+    SET state = CASE WHEN kind IN ('campaign', 'transactional') THEN 'paused' ELSE 'cancelled' END
     WHERE state = 'sending' RETURNING id, state
 )
 INSERT INTO public.mailing_events (mailing_id, actor, kind, detail)
@@ -54,7 +55,7 @@ SELECT id, 'system', state, CASE state WHEN 'paused' THEN {paused} ELSE {restore
 INSERT INTO public.mailing_events (mailing_id, actor, kind, detail)
 SELECT m.id, 'system', 'restored', CASE m.state WHEN 'paused' THEN {paused} ELSE {draft} END
 FROM public.mailings m
-WHERE m.kind = 'campaign' AND m.state IN ('paused', 'draft', 'failed') AND NOT EXISTS (
+WHERE m.kind IN ('campaign', 'transactional') AND m.state IN ('paused', 'draft', 'failed') AND NOT EXISTS (
     SELECT FROM public.mailing_events e WHERE e.mailing_id = m.id AND e.at = now() AND e.kind = 'paused');
 
 WITH taken_back AS (UPDATE public.mailings SET state = 'draft' WHERE state = 'scheduled' RETURNING id)
@@ -65,6 +66,13 @@ UPDATE public.campaigns SET scheduled_at = NULL WHERE scheduled_at IS NOT NULL;
 UPDATE public.tasks SET state = 'cancelled', finished_at = now(), lease_until = NULL, error = {restored}
 WHERE finished_at IS NULL AND kind IN ('backup', 'resolve_unknown');
 
+DO $$
+BEGIN
+    IF to_regclass('public.welcomes') IS NOT NULL THEN
+        DELETE FROM public.welcomes WHERE mailing_id IS NULL;
+    END IF;
+END $$;
+
 DELETE FROM public.sessions;
 
 SELECT setval(pg_get_serial_sequence('public.mailings', 'id'), coalesce(max(id), 0) + {skipped}) FROM public.mailings;
@@ -74,8 +82,9 @@ SELECT setval(pg_get_serial_sequence('public.mailings', 'id'), coalesce(max(id),
 def after(made_at: str) -> str:
     """Pause, take back and end whatever would send by itself, and say so in every timeline.
 
-    Sending campaigns are paused; mailings of one, which nobody could resume, are cancelled; scheduled campaigns are
-    drafts; tasks that decide about unknown copies are over. Whoever was signed in signs in again.
+    Campaigns and welcome mails that were being sent are paused; mailings of one, which nobody could resume, are
+    cancelled; scheduled campaigns are drafts; whoever waited for a welcome mail waits no more; tasks that decide about
+    unknown copies are over. Whoever was signed in signs in again.
     """
     restored = f"Restored from the backup of {made_at}. What happened after that is not known here."
     paused = f"{restored} Compare with the relay's log before you resume it, or people get a mail twice."

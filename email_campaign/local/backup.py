@@ -101,7 +101,7 @@ _WHAT_NOW = """
 Restored, and quiet: what was being sent is paused, what was scheduled is a draft, and everybody signs in again.
 What happened after {time} is not known here. Before you resume or launch anything:
   - see in the relay's log what went out since; a campaign that was launched since is a draft again, or missing;
-  - take in unsubscriptions and complaints since (the web server's log has each POST to /u/…);
+  - take in unsubscriptions and complaints since (the log of a proxy before web has each POST to /u/…, ours has none);
   - revoke API tokens and users again that were revoked since."""
 
 

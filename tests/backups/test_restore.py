@@ -10,18 +10,23 @@ import pytest
 from sqlalchemy import Engine, create_engine, select, text
 
 from email_campaign.accounts.sessions import open_session
+from email_campaign.audience.lists import MailingList
+from email_campaign.audience.subscriptions import Source, SubscriptionState, subscribe
+from email_campaign.audience.welcomes import waiting_lists
 from email_campaign.backups.manifest import Manifest
 from email_campaign.backups.restore import check_target, restore
 from email_campaign.backups.restore_sql import SKIPPED_IDS
-from email_campaign.campaigns import launching
+from email_campaign.campaigns import launching, welcome_mail
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import MailingEvent
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import dispatch, sweep
+from email_campaign.delivery.welcoming import enrol_waiting
 from email_campaign.errors import Conflict
 from email_campaign.local.migrate import migrate
 from email_campaign.reports.progress import progress
+from email_campaign.reports.welcome import welcome_mail as welcome_mail_of
 from email_campaign.settings import Settings
 from email_campaign.tasks.tasks import TaskState, create_task
 from tests import factories
@@ -91,6 +96,28 @@ def test_nothing_goes_out_by_itself_after_a_restore(kept: Kept, empty: Settings,
     sweep.sweep(restored, empty, later, queue_is_empty=True)
     with restored.begin() as session:
         assert not dispatch.dispatch(session, empty, later)
+
+
+def test_nobody_is_welcomed_by_itself_after_a_restore(
+    session_factory: SessionFactory, kept_of: KeptOf, empty: Settings, restored: SessionFactory
+) -> None:
+    now = utc_now()
+    with session_factory.begin() as session:
+        club = factories.make_list(session, "Club")
+        welcome_mail.choose(session, club.id, factories.make_template(session).id)
+        for place in ("in the ledger", "waiting"):
+            contact = factories.make_contact(session)
+            subscribe(session, contact.id, club.id, SubscriptionState.CONFIRMED, Source.API, place, now)
+            if place == "in the ledger":
+                enrol_waiting(session, club.id, empty, now)
+    file = kept_of()
+    restore(empty, file, Manifest.beside(file))
+    with restored.begin() as session:
+        assert not waiting_lists(session, now + timedelta(days=1))
+        seen = welcome_mail_of(session, session.get_one(MailingList, club.id))
+        assert seen.waiting_count == 1
+        assert "Restored from the backup of " in (seen.why_paused or "")
+        welcome_mail.resume_welcome(session, club.id, actor="Ada")
 
 
 def test_ids_of_mailings_made_after_the_backup_are_not_given_again(
