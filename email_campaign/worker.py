@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
@@ -80,6 +81,12 @@ HANDLERS = {imports.TASK_KIND: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNK
 """Who carries out which kind of long task."""
 PROGRAMS = {daily.TASK_KIND: ("email_campaign.local.cli", "backup", "--task")}
 """Kinds that are no work of short steps: a program of its own carries such a task, under the task's lease."""
+PURGES: tuple[Callable[..., object], ...] = (
+    idempotency.purge,
+    sign_ins.purge,
+    throttle.purge,
+    imports.purge_imports,
+)
 START_SECONDS = 60.0
 """So long may such a program take to begin; until then nobody starts another."""
 ENROL_SECONDS = 5.0
@@ -232,19 +239,20 @@ def check_part(import_id: int, number: int) -> None:
 
 @app.task(name=TIDY, ignore_result=True)
 def tidy() -> None:
-    """Put away what nobody needs any more."""
+    """Put away what nobody needs any more. Each in a transaction of its own: folding keeps the dispatcher out."""
     with session_factory().begin() as session:
         workers.fold_counters(session)
-        idempotency.purge(session, now=utc_now())
-        sign_ins.purge(session, now=utc_now())
-        throttle.purge(session, now=utc_now())
-        imports.purge_imports(session, utc_now())
+    for purge in PURGES:
+        with session_factory().begin() as session:
+            purge(session, now=utc_now())
 
 
 @app.task(name=RECOUNT, ignore_result=True)
-def recount() -> None:
-    """Nightly: counters against rows."""
-    recount_recent(session_factory(), utc_now())
+def recount(after: int = 0) -> None:
+    """Nightly: counters against rows, for some seconds; the mailings beyond are for the next."""
+    last = recount_recent(session_factory(), utc_now(), after)
+    if last is not None:
+        nudge(RECOUNT, last)
 
 
 @app.task(name=PUT_AWAY, ignore_result=True)

@@ -1,6 +1,7 @@
 """The recount: counters against rows, in one statement, with the difference added where there is one."""
 
 import logging
+import time
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, text
@@ -13,6 +14,8 @@ log = logging.getLogger(__name__)
 
 RECOUNT_LOCK = 0x6D64
 LOOK_BACK = timedelta(days=35)
+SECONDS = 20.0
+"""A mailing of ten million copies takes some seconds, and a task has no more than a minute."""
 
 
 def recount(session: Session, mailing_id: int) -> dict[str, int]:
@@ -23,11 +26,14 @@ def recount(session: Session, mailing_id: int) -> dict[str, int]:
     return {row.state: row.difference for row in session.execute(_RECOUNT, {"mailing": mailing_id})}
 
 
-def recount_recent(factory: SessionFactory, now: datetime) -> None:
-    """Recount every mailing that was launched in the last weeks, each in a transaction of its own."""
+def recount_recent(factory: SessionFactory, now: datetime, after: int, seconds: float = SECONDS) -> int | None:
+    """Recount the mailings that were launched in the last weeks, each in a transaction of its own, from the one `after`
+    this on and for about so many seconds. The last one, to go on after; None when it was the last of all."""
+    until = time.monotonic() + seconds
+    recent = select(Mailing.id).where(Mailing.launched_at > now - LOOK_BACK, Mailing.id > after).order_by(Mailing.id)
     with factory() as session:
-        recent = list(session.scalars(select(Mailing.id).where(Mailing.launched_at > now - LOOK_BACK)))
-    for mailing_id in recent:
+        mailing_ids = list(session.scalars(recent))
+    for mailing_id in mailing_ids:
         with factory.begin() as session:
             if found := recount(session, mailing_id):
                 log.error(
@@ -36,6 +42,9 @@ def recount_recent(factory: SessionFactory, now: datetime) -> None:
                     found,
                     extra={"mailing": mailing_id},
                 )
+        if time.monotonic() >= until and mailing_id != mailing_ids[-1]:
+            return mailing_id
+    return None
 
 
 _RECOUNT = text("""
