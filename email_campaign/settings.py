@@ -1,5 +1,6 @@
 """Every setting of the service: read once from the environment (and `.env`), typed and checked."""
 
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -143,7 +144,12 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"  {'.'.join(map(str, problem['loc'])).upper()}={problem['input']}: {problem['msg']}"
+            f"  {'.'.join(map(str, problem['loc'])).upper()}={_without_password(problem['input'])}: {problem['msg']}"
             for problem in error.errors(include_url=False)
         ]
         sys.exit("\n".join(["These settings cannot be used (environment, or .env):", *lines]))
+
+
+def _without_password(value: object) -> str:
+    """Of a URL: what is said here stands in logs."""
+    return re.sub("(?<=://).*@", "…@", str(value))

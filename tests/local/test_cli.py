@@ -20,9 +20,11 @@ def test_status_says_when_nothing_runs(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_cannot_be_used_is_named_without_a_traceback(tmp_path: Path) -> None:
-    seen = command("status", data_dir=tmp_path, WEB_PORT="eighty")
+    seen = command("status", data_dir=tmp_path, WEB_PORT="eighty", DATABASE_URL="mysql://me:hunter2@127.0.0.1/mine")
     assert seen.returncode == 1
     assert "WEB_PORT=eighty: Input should be a valid integer" in seen.stderr
+    assert "DATABASE_URL=mysql://…@127.0.0.1/mine: Value error, must look like" in seen.stderr
+    assert "hunter2" not in seen.stderr
     assert "Traceback" not in seen.stderr
 
 
