@@ -7,11 +7,15 @@ from typing import Annotated, Any
 
 from sqlalchemy import BigInteger, DateTime, Engine, Enum, Identity, MetaData, create_engine, func
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError  # noqa: A004 – the pool's
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 
 from email_campaign.settings import Settings, get_settings
 
 SessionFactory = sessionmaker[Session]
+
+DATABASE_AWAY = (OperationalError, InterfaceError, TimeoutError)
+"""What is raised where the database does not answer, or no connection of the pool comes free."""
 
 IDLE_IN_TRANSACTION_SECONDS = 10
 """A stopped process must not hold a lock that a pause is waiting for."""

@@ -10,14 +10,14 @@ from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from email_campaign.accounts.throttle import TooMany
 from email_campaign.clock import utc_now
+from email_campaign.db import DATABASE_AWAY
 from email_campaign.errors import Conflict, DomainError, FieldProblem, Invalid, NotAllowed, NotFound
 from email_campaign.web.deps import SignInNeeded, refuse_stranger
 from email_campaign.web.pages import render
@@ -65,7 +65,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SignInNeeded, _sign_in_needed)
     for unstorable in (DataError, UnicodeEncodeError):
         app.add_exception_handler(unstorable, _unstorable)
-    for lost in (OperationalError, InterfaceError, PoolTimeout):
+    for lost in DATABASE_AWAY:
         app.add_exception_handler(lost, _database_away)
 
 
@@ -154,7 +154,7 @@ def _to_a_stranger(request: Request) -> Response | None:
         refuse_stranger(request)
     except HTTPException as refused:
         return _http_error(request, refused)
-    except (OperationalError, InterfaceError, PoolTimeout) as lost:
+    except DATABASE_AWAY as lost:
         return _database_away(request, lost)
     return None
 

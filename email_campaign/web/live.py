@@ -16,13 +16,11 @@ from datetime import datetime
 from types import FrameType
 from typing import Any
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from email_campaign.accounts.sessions import live_sessions
 from email_campaign.clock import utc_now
-from email_campaign.db import SessionFactory
+from email_campaign.db import DATABASE_AWAY, SessionFactory
 from email_campaign.errors import NotFound
 
 log = logging.getLogger(__name__)
@@ -42,8 +40,6 @@ AWAY = "away"
 
 Read = Callable[[Session, datetime], Mapping[str, Any]]
 """Reads the numbers of a topic; `done` among them is true when they will not change any more. May raise NotFound."""
-
-_LOST = (OperationalError, InterfaceError, PoolTimeout)
 
 
 class NoRoom(Exception):
@@ -175,7 +171,7 @@ class Hub:
             return
         try:
             found = await asyncio.to_thread(self._numbers, {name: self._topics[name].read for name in names})
-        except _LOST:
+        except DATABASE_AWAY:
             self._say_away()
             return
         for name, numbers in found.items():
@@ -190,7 +186,7 @@ class Hub:
                     found[name] = read(session, utc_now())
                 except NotFound:
                     found[name] = {"done": True}
-                except _LOST:
+                except DATABASE_AWAY:
                     raise
                 except Exception:
                     log.exception("live numbers of %s cannot be read", name)
@@ -228,7 +224,7 @@ class Hub:
     async def _beat(self) -> None:
         try:
             live = await asyncio.to_thread(self._live_sessions, {listener.session_id for listener in self._listeners})
-        except _LOST:
+        except DATABASE_AWAY:
             return
         for listener in list(self._listeners):
             if listener.session_id in live:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import APIRouter
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from email_campaign.clock import utc_now
-from email_campaign.db import SessionFactory
+from email_campaign.db import DATABASE_AWAY, SessionFactory
 from email_campaign.queue import depths
 from email_campaign.reports.health import Check, checks, without_database
 from email_campaign.settings import Settings
@@ -53,5 +51,5 @@ def _look(factory: SessionFactory, settings: Settings) -> Sequence[Check]:
     try:
         with factory() as session:
             return checks(session, settings, waiting, utc_now())
-    except (OperationalError, InterfaceError, PoolTimeout):
+    except DATABASE_AWAY:
         return without_database(waiting)

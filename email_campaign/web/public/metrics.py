@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from email_campaign import __version__
 from email_campaign.clock import utc_now
-from email_campaign.db import SessionFactory
+from email_campaign.db import DATABASE_AWAY, SessionFactory
 from email_campaign.queue import depths
 from email_campaign.reports.metrics import database_up, of_rows, of_service
 from email_campaign.settings import Settings
@@ -59,6 +57,6 @@ def _collect(factory: SessionFactory, settings: Settings) -> list[Metric]:
     try:
         with factory() as session:
             rows = list(of_rows(session, settings, waiting, utc_now()))
-    except (OperationalError, InterfaceError, PoolTimeout):
+    except DATABASE_AWAY:
         return [*collected, database_up(is_up=False)]
     return [*collected, database_up(is_up=True), *rows]
