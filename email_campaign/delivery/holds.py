@@ -1,7 +1,18 @@
-"""Holds: slices that wait for a limit or for the relay are let go as soon as the cause of their waiting is gone."""
+"""Holds: slices wait for a limit or for the relay, and are let go as soon as the cause of their waiting is gone."""
+
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why the rest of a slice goes back, and until when (None: at once)."""
+
+    reason: str
+    until: datetime | None = None
 
 
 def release(session: Session, reason: str, mailing_id: int | None = None) -> None:

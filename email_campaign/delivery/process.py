@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import os
 import secrets
 import socket
@@ -10,7 +9,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import uvloop
 
@@ -19,15 +18,16 @@ from email_campaign import tracing
 from email_campaign.campaigns.mailings import halt
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
-from email_campaign.delivery import holds, leases, relays, slowing, workers
+from email_campaign.delivery import leases, relays, workers
 from email_campaign.delivery.allowance import Allowance
 from email_campaign.delivery.connect import RelayTarget
+from email_campaign.delivery.holds import Hold
 from email_campaign.delivery.measures import Measures
 from email_campaign.delivery.orders import Order, read_limits, read_order
 from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.record import Recorder
-from email_campaign.delivery.send import Hold, SliceRun
-from email_campaign.delivery.slowing import Complaint
+from email_campaign.delivery.relay_watch import RelayWatch
+from email_campaign.delivery.send import SliceRun
 from email_campaign.delivery.spent import spent_in_window
 from email_campaign.delivery.throttle import Limit
 from email_campaign.errors import DomainError
@@ -35,12 +35,11 @@ from email_campaign.settings import Settings
 
 log = logging.getLogger(__name__)
 
+RELAY_ID = 1
 LIMITS_SECONDS = 0.5
 """How often edited limits are read: a change acts within a second."""
 STALE_BEATS = 5
 """A worker whose own beat is older than this many beats starts no body: it may have been declared dead."""
-PASSING_SECONDS = 60.0
-EPOCH = datetime.fromtimestamp(0, UTC)
 ORDERS_KEPT = 32
 MEASURABLE_SECONDS = 0.5
 
@@ -53,22 +52,18 @@ class SendProcess:
 
     pool: Pool
     recorder: Recorder
+    relay: RelayWatch
 
     def __init__(self, settings: Settings, factory: SessionFactory) -> None:
         self._settings = settings
         self._factory = factory
-        self._relay_id = 1
         self._held: Counter[int] = Counter()
         self._held_changed = threading.Condition()
         self._orders: OrderedDict[int, Order] = OrderedDict()
         self._orders_lock = threading.Lock()
         self._stopping = False
         self._slice_count, self._slice_at = 0, 0.0
-        self._relay_failing = True
-        self._success_noted = False
-        self._away_until: datetime | None = None
-        self._probe_until = EPOCH
-        self._passed_at = self._complained_at = -math.inf
+        self.relay = RelayWatch(factory, settings, RELAY_ID, self._background, self._set_limits)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp loop", daemon=True)
         with factory.begin() as session:
@@ -138,55 +133,6 @@ class SendProcess:
         wait = await self._allowance.grant(mailing_id)
         return None if wait is None else Hold("limit", utc_now() + timedelta(seconds=wait))
 
-    async def relay_failed(self, error: str, *, credentials_refused: bool) -> Hold:
-        """Keep away from the relay for a while; pause it when it refuses our credentials."""
-        self._relay_failing, self._success_noted = True, False
-        try:
-            until = await asyncio.to_thread(self._note_failure, error, credentials_refused)
-        except Exception:
-            # A run that ended here would leave its other copies without a result.
-            log.exception("the relay's failure could not be noted")
-            until = utc_now() + timedelta(seconds=self._settings.relay_retry_seconds[0])
-        self._away_until, self._probe_until = until, EPOCH
-        return Hold("relay", until)
-
-    def relay_hold(self) -> Hold | None:
-        """Until when no connection is opened, since the relay failed just now. Afterwards one is tried at a time."""
-        now = utc_now()
-        if self._away_until is None:
-            return None
-        if self._away_until > now:
-            return Hold("relay", self._away_until)
-        if self._probe_until > now:
-            return Hold("relay", now + timedelta(seconds=self._settings.relay_retry_seconds[0]))
-        self._probe_until = now + timedelta(seconds=self._settings.smtp_connect_timeout_seconds)
-        return None
-
-    def relay_answers(self) -> None:
-        """Forget the relay's failures, once."""
-        if self._relay_failing:
-            self._relay_failing, self._away_until = False, None
-            self._background(self._forget_failures())
-
-    def mail_passed(self) -> None:
-        """The relay is well."""
-        self._passed_at = self._loop.time()
-        self.relay_answers()
-        if not self._success_noted:
-            self._success_noted = True
-            self._background(self._praise())
-
-    def mail_passes(self) -> bool:
-        """Whether it was well within the last minute."""
-        return self._loop.time() - self._passed_at < PASSING_SECONDS
-
-    def relay_complains(self, complaint: Complaint) -> None:
-        """Slow the relay for all workers, unless this process did so a moment ago."""
-        now = self._loop.time()
-        if now - self._complained_at >= self._settings.relay_slow_seconds[0] / 2:
-            self._complained_at = now
-            self._background(self._slow(complaint))
-
     # The loop's own work
 
     async def _open(self) -> None:
@@ -212,28 +158,6 @@ class SendProcess:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _slow(self, complaint: Complaint) -> None:
-        try:
-            if await asyncio.to_thread(self._note_complaint, complaint):
-                mailing_ids = self._allowance.mailing_ids
-                self._allowance.set_limits(await asyncio.to_thread(self._read_limits, mailing_ids))
-        except Exception:
-            log.exception("the relay's complaint could not be noted")
-
-    async def _praise(self) -> None:
-        try:
-            await asyncio.to_thread(self._note_success)
-        except Exception:
-            self._success_noted = False  # the next mail tries again
-            log.exception("the relay's success could not be noted")
-
-    async def _forget_failures(self) -> None:
-        try:
-            await asyncio.to_thread(self._note_answer)
-        except Exception:
-            self._relay_failing = True  # the next connection tries again
-            log.exception("the relay's recovery could not be noted")
 
     async def _close(self) -> None:
         for task in list(self._tasks):
@@ -277,10 +201,7 @@ class SendProcess:
                 self.worker_id = workers.register(session, host=socket.gethostname(), pid=os.getpid(), now=now)
                 self.recorder.worker_id = self.worker_id
             self._live_workers = workers.count_alive(session)
-            if relays.get(session, self._relay_id).failure_count:
-                self._relay_failing = True  # another process met it, and may not live to see it end
-            else:
-                self._away_until = None  # it answered another process meanwhile
+            self.relay.hear_at_the_beat(relays.get(session, RELAY_ID))
             leased = workers.leases_of(session, self.worker_id)
         for lost in leased:
             if not self._held[lost.slice_id]:
@@ -319,13 +240,15 @@ class SendProcess:
     async def _read_limits_forever(self) -> None:
         while True:
             await asyncio.sleep(LIMITS_SECONDS)
-            mailing_ids = self._allowance.mailing_ids
-            if not mailing_ids:
+            if not self._allowance.mailing_ids:
                 continue
             try:
-                self._allowance.set_limits(await asyncio.to_thread(self._read_limits, mailing_ids))
+                await self._set_limits()
             except Exception:
                 log.exception("the limits could not be read; the last known ones hold")
+
+    async def _set_limits(self) -> None:
+        self._allowance.set_limits(await asyncio.to_thread(self._read_limits, self._allowance.mailing_ids))
 
     def _run(self, lease: leases.Lease) -> Hold | None:
         order = self._order(lease.mailing_id)
@@ -371,11 +294,7 @@ class SendProcess:
 
     def _read_limits(self, mailing_ids: list[int]) -> dict[int, tuple[Limit, ...]]:
         with self._factory() as session:
-            relay = relays.get(session, self._relay_id)
-            if not relay.failure_count:
-                self._away_until = None  # it answered somebody else meanwhile
-            elif self._away_until and relay.retry_at and relay.retry_at < self._away_until:
-                self._away_until = relay.retry_at  # somebody wants it tried sooner
+            self.relay.hear_with_the_limits(relays.get(session, RELAY_ID))
             return read_limits(session, mailing_ids, utc_now())
 
     async def _recall(self, limit: Limit, is_lost: bool) -> list[tuple[float, int]]:
@@ -387,26 +306,3 @@ class SendProcess:
 
     def _worker_count(self) -> int:
         return self._live_workers
-
-    def _note_failure(self, error: str, credentials_refused: bool) -> datetime:
-        with self._factory.begin() as session:
-            if credentials_refused:
-                relays.pause(session, self._relay_id, f"The relay refuses our credentials: {error}")
-            now = utc_now()
-            return relays.note_failure(
-                session, self._relay_id, error, waits=self._settings.relay_retry_seconds, now=now
-            )
-
-    def _note_complaint(self, complaint: Complaint) -> bool:
-        with self._factory.begin() as session:
-            waits = self._settings.relay_slow_seconds
-            return slowing.note_complaint(session, self._relay_id, complaint, waits, utc_now())
-
-    def _note_success(self) -> None:
-        with self._factory.begin() as session:
-            relays.note_success(session, self._relay_id, utc_now())
-
-    def _note_answer(self) -> None:
-        with self._factory.begin() as session:
-            relays.note_answer(session, self._relay_id)
-            holds.release(session, "relay")

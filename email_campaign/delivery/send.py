@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 from email_campaign.campaigns.mailings import OF_ONE
@@ -18,10 +17,12 @@ from email_campaign.delivery.compose import Letterhead, Press
 from email_campaign.delivery.conclude import RetryRules, Trial, conclude, withdraw
 from email_campaign.delivery.connect import ConnectFailed
 from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.delivery.holds import Hold
 from email_campaign.delivery.leases import Copy, Lease
 from email_campaign.delivery.places import Rank
 from email_campaign.delivery.pool import Pool
 from email_campaign.delivery.record import Answer, Recorder
+from email_campaign.delivery.relay_watch import RelayWatch
 from email_campaign.delivery.replies import (
     Blame,
     Outcome,
@@ -40,19 +41,12 @@ log = logging.getLogger(__name__)
 RENDER_ERROR = Verdict(Outcome.REJECTED, "render_error", Blame.SENDER)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why the rest of a slice goes back, and until when (None: at once)."""
-
-    reason: str
-    until: datetime | None = None
-
-
 class Desk(Protocol):
     """What the send process does for its runs."""
 
     pool: Pool
     recorder: Recorder
+    relay: RelayWatch
 
     def may_start_body(self) -> bool:
         """Whether this process still beats and is not stopping."""
@@ -62,24 +56,6 @@ class Desk(Protocol):
 
     async def grant(self, mailing_id: int) -> Hold | None:
         """Wait up to a second for leave to send one mail; a Hold when it takes longer."""
-
-    async def relay_failed(self, error: str, *, credentials_refused: bool) -> Hold:
-        """Note that the relay cannot be used; how long to keep away from it."""
-
-    def relay_hold(self) -> Hold | None:
-        """Until when no connection is opened, since the relay failed just now."""
-
-    def relay_answers(self) -> None:
-        """Note that a connection was opened."""
-
-    def mail_passed(self) -> None:
-        """Note that the relay took a mail."""
-
-    def mail_passes(self) -> bool:
-        """Whether the relay took a mail not long ago."""
-
-    def relay_complains(self, complaint: Complaint) -> None:
-        """Note that the relay says that it is too much: the rate falls."""
 
 
 @dataclass
@@ -136,7 +112,7 @@ class SliceRun:
     def settle(self, trial: Trial, was: DeliveryState, verdict: Verdict, said: Said) -> None:
         """Hand the result to the recorder. Its commit is awaited at the end of the run; the next mail goes on."""
         if verdict.spared:
-            trial = trial._replace(others_pass=self.desk.mail_passes())
+            trial = trial._replace(others_pass=self.desk.relay.mail_passes())
         result = conclude(trial, was, verdict, (said.phase, said.reply), self.rules, utc_now())
         self._commits.append(self.desk.recorder.record(result))
         while self._commits and self._commits[0].done():
@@ -262,7 +238,7 @@ class _Line:
         verdict = judge(said.phase, said.reply)
         self._run.settle(trial, was, verdict, said)
         if verdict.outcome is Outcome.ACCEPTED:
-            self._desk.mail_passed()
+            self._desk.relay.mail_passed()
             return
         await self._note_relay(trial, verdict, said)
         if verdict.hangup or verdict.credentials_refused:
@@ -286,16 +262,16 @@ class _Line:
     async def _connect(self) -> Connection | None:
         run = self._run
         try:
-            if not self._desk.pool.has_idle and (run.hold or self._desk.relay_hold()):
+            if not self._desk.pool.has_idle and (run.hold or self._desk.relay.hold()):
                 # What was published before the relay failed does not storm it.
-                run.hold = run.hold or self._desk.relay_hold()
+                run.hold = run.hold or self._desk.relay.hold()
                 return None
             connection = await self._desk.pool.take()
         except ConnectFailed as error:
-            run.hold = await self._desk.relay_failed(str(error), credentials_refused=error.credentials_refused)
+            run.hold = await self._desk.relay.failed(str(error), credentials_refused=error.credentials_refused)
             return None
         if not connection.message_count:
-            self._desk.relay_answers()
+            self._desk.relay.answers()
         return connection
 
     async def _note_relay(self, trial: Trial, verdict: Verdict, said: Said) -> None:
@@ -303,11 +279,11 @@ class _Line:
         reply = said.reply
         words = " ".join(filter(None, [str(reply.code or ""), reply.enhanced, reply.text]))
         if verdict.credentials_refused:
-            self._run.hold = await self._desk.relay_failed(words, credentials_refused=True)
+            self._run.hold = await self._desk.relay.failed(words, credentials_refused=True)
         elif is_complaint(verdict, reply):
             domain = trial.copy.address.rpartition("@")[2]
             named = said.phase not in {Phase.CONNECT, Phase.MAIL}
-            self._desk.relay_complains(Complaint(words, domain if named else None))
+            self._desk.relay.complains(Complaint(words, domain if named else None))
 
     def _drop(self, why: str) -> None:
         if self._connection is not None:

@@ -11,6 +11,7 @@ SWEEP, LATE = "email_campaign/delivery/sweep.py", "email_campaign/delivery/late.
 SEND, SMTP = "email_campaign/delivery/send.py", "email_campaign/delivery/smtp.py"
 POOL, PROCESS = "email_campaign/delivery/pool.py", "email_campaign/delivery/process.py"
 POLICY, REPLIES = "email_campaign/delivery/unknown_policy.py", "email_campaign/delivery/replies.py"
+RELAY_WATCH = "email_campaign/delivery/relay_watch.py"
 RELAYS, RETRY = "email_campaign/delivery/relays.py", "email_campaign/delivery/retry.py"
 DISPATCH, WORKER = "email_campaign/delivery/dispatch.py", "email_campaign/worker.py"
 MIME, DKIM = "email_campaign/content/mime.py", "email_campaign/content/dkim.py"
@@ -251,7 +252,7 @@ MUTATIONS = [
         "a relay that says too much gets less",
         "f17_storm_of_421.py::test_f17_the_rate_falls_in_a_storm_and_recovers",
         r"assert",
-        (PROCESS, "if await asyncio.to_thread(self._note_complaint, complaint):", "if False:"),
+        (RELAY_WATCH, "if await asyncio.to_thread(self._note_complaint, complaint):", "if False:"),
     ),
     _guard(
         "failures at the same time are one failure",
@@ -263,13 +264,13 @@ MUTATIONS = [
         "the beat sees a failure that another process met",
         "f18_relay_outage.py::test_f18_the_failure_of_a_process_that_died_is_forgotten_by_the_others",
         STILL,
-        (PROCESS, "self._relay_failing = True  # another process met it", "pass  # another process met it"),
+        (RELAY_WATCH, "self._is_failing = True  # another process met it", "pass  # another process met it"),
     ),
     _guard(
         "slices that wait for the relay are let go when it works",
         "f18_relay_outage.py::test_f18_slices_that_waited_for_the_relay_go_on_when_it_works_again",
         r"assert|" + STILL,
-        (PROCESS, 'holds.release(session, "relay")', "pass"),
+        (RELAY_WATCH, 'holds.release(session, "relay")', "pass"),
     ),
     _guard(
         "whatever one contact's message breaks on rejects that contact alone",

@@ -48,7 +48,7 @@ def test_f18_an_outage_consumes_no_attempt_and_brings_no_storm(engines: tuple[En
 def test_f18_the_failure_of_a_process_that_died_is_forgotten_by_the_others(engines: tuple[Engine, Engine]) -> None:
     survivor, _ = engines
     assert survivor.run(survivor.launch(3)) == {ACCEPTED: 3}
-    wait_until(lambda: not survivor.process._relay_failing)
+    wait_until(lambda: not survivor.process.relay._is_failing)
     with survivor.factory.begin() as session:  # as another process would, before it is killed
         relays.note_failure(session, 1, "no route", waits=(0.1, 1.0), now=utc_now())
     assert survivor.run(survivor.launch(20)) == {ACCEPTED: 20}
@@ -79,7 +79,7 @@ def test_f18_a_relay_that_is_tried_now_need_not_wait(engines: tuple[Engine, Engi
         with engine.factory.begin() as session:  # as after a long outage
             relays.get(session, 1).retry_at = far
             session.execute(text("UPDATE slices SET due_at = :far"), {"far": far})
-        engine.process._away_until = far
+        engine.process.relay._away_until = far
         assert engine.dispatch() == [], "it waits"
         with engine.factory.begin() as session:
             relays.try_now(session, 1, utc_now())
