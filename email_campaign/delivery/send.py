@@ -262,9 +262,9 @@ class _Line:
     async def _connect(self) -> Connection | None:
         run = self._run
         try:
-            if not self._desk.pool.has_idle and (run.hold or self._desk.relay.hold()):
+            if not self._desk.pool.has_idle and (hold := run.hold or self._desk.relay.hold()):
                 # What was published before the relay failed does not storm it.
-                run.hold = run.hold or self._desk.relay.hold()
+                run.hold = hold
                 return None
             connection = await self._desk.pool.take()
         except ConnectFailed as error:
