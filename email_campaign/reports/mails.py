@@ -39,10 +39,10 @@ def rebuild(session: Session, attempt: Attempt, address: str | None, settings: S
     """
     mailing = session.get_one(Mailing, attempt.mailing_id)
     version = session.get(ContentVersion, mailing.content_version_id) if mailing.content_version_id else None
-    if attempt.message_sha256 is None or attempt.variables is None or version is None:
-        return Rebuilt(None, False, "Nothing was handed over in this attempt.")
     if address is None:
         return Rebuilt(None, False, "The contact was erased, and the address with it.")
+    if attempt.message_sha256 is None or attempt.variables is None or version is None:
+        return Rebuilt(None, False, "Nothing was handed over in this attempt.")
     recipient, keys = {**attempt.variables, "address": address}, derive_keys(settings)
     try:
         letterhead = letterhead_of(session, mailing, version, settings)

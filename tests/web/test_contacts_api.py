@@ -3,6 +3,12 @@
 import pytest
 from starlette.testclient import TestClient
 
+from email_campaign.campaigns.mailings import MailingState
+from email_campaign.db import SessionFactory
+from email_campaign.delivery.attempts import Attempt
+from email_campaign.delivery.deliveries import DeliveryState
+from tests.factories import make_attempt, make_campaign, make_contact, make_delivery
+
 ADA = {"address": "Ada@Example.test", "name": "Ada", "attributes": {"city": "London"}}
 
 
@@ -64,3 +70,26 @@ def test_an_erased_contact_is_gone(api: TestClient) -> None:
     assert api.get(f"/api/v1/contacts/{contact}").status_code == 404
     assert api.delete(f"/api/v1/contacts/{contact}").status_code == 404
     assert api.patch(f"/api/v1/contacts/{contact}", json={}).status_code == 404
+
+
+def test_the_send_log_forgets_an_erased_person_and_nobody_else(
+    api: TestClient, session_factory: SessionFactory
+) -> None:
+    with session_factory.begin() as session:
+        mailing = make_campaign(session, state=MailingState.FINISHED).mailing
+        attempts = []
+        for contact in (make_contact(session, "ada@example.org"), make_contact(session, "bob@example.org")):
+            copy = make_delivery(session, mailing, contact, state=DeliveryState.REJECTED)
+            attempts.append(
+                make_attempt(session, copy, code=550, reply=f"<{contact.address}>: no such user (x@y.example)")
+            )
+            attempts[-1].variables = {"name": contact.name, "city": "London"}
+        gone = copy.contact_id
+    assert api.delete(f"/api/v1/contacts/{gone}").status_code == 204
+    with session_factory() as session:
+        kept = [session.get_one(Attempt, (one.mailing_id, one.position, one.number)) for one in attempts]
+    assert [(one.variables is None, one.reply) for one in kept] == [
+        (False, "<ada@example.org>: no such user (x@y.example)"),
+        (True, "<…@example.org>: no such user (…@y.example)"),
+    ]
+    assert [one.code for one in kept] == [550, 550]

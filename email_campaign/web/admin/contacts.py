@@ -14,6 +14,7 @@ from email_campaign.audience.contacts import Contact, ContactDraft
 from email_campaign.audience.lists import MailingList
 from email_campaign.audience.subscriptions import AlreadyUnsubscribed, Source, SubscriptionState
 from email_campaign.audience.suppressions import Cause, SuppressionReason
+from email_campaign.delivery.erasure import erase_person
 from email_campaign.errors import Invalid
 from email_campaign.reports.contacts import copies_for
 from email_campaign.web import written
@@ -161,7 +162,7 @@ def lift(request: Request, session: SessionDep, contact_id: PathId) -> Response:
 @router.post("/{contact_id}/erase")
 def erase(request: Request, session: SessionDep, contact_id: PathId) -> Response:
     """Forget the person."""
-    contacts.erase_contact(session, contact_id)
+    erase_person(session, contact_id)
     session.commit()
     return redirect(request, HERE, "The contact was erased. A hash of the address is kept where it keeps mail away.")
 

@@ -11,6 +11,7 @@ from email_campaign.audience import contacts, subscriptions, suppressions
 from email_campaign.audience.contacts import Contact, ContactDraft
 from email_campaign.audience.subscriptions import SubscriptionState
 from email_campaign.audience.suppressions import SuppressionReason
+from email_campaign.delivery.erasure import erase_person
 from email_campaign.signing import derive_key
 from email_campaign.web import written
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
@@ -148,7 +149,7 @@ def change_contact(
 def erase_contact(session: SessionDep, if_match: IfMatchDep, contact_id: PathId) -> None:
     """Forget the person. What keeps them from being mailed again stays, without the address."""
     if_match.check(written.contact(contacts.lock_contact(session, contact_id)))
-    contacts.erase_contact(session, contact_id)
+    erase_person(session, contact_id)
     session.commit()
 
 
