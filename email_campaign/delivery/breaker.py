@@ -6,6 +6,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.mailings import halt
+from email_campaign.log import blot_addresses
 
 SENDERS_FAULT = ("policy", "sender_address", "content")
 """Reasons of `replies.judge` that speak of us and not of the recipient."""
@@ -41,7 +42,7 @@ def _is_too_much(row: Row[Any]) -> bool:
 
 def _why(row: Row[Any]) -> str:
     count = f"{row.refused} copies over {row.domains} domains"
-    return f"{count} were refused because of the sender, such as: {row.example}"
+    return f"{count} were refused because of the sender, such as: {blot_addresses(row.example or '')}"
 
 
 # Only where so many were rejected at all, by the counters, are the rows asked why: they may be many.

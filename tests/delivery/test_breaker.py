@@ -5,20 +5,25 @@ import time
 from sqlalchemy import text
 
 from email_campaign.campaigns import campaigns
-from email_campaign.campaigns.mailings import MailingState
+from email_campaign.campaigns.mailings import MailingEvent, MailingState
 from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.reports.queries import timeline_of
 from tests.delivery.conftest import Engine
 from tests.tools.scripted_smtp import Rule, Script
 
 
 def test_refusals_of_the_sender_over_several_domains_pause_the_campaign(engine_room: Engine, script: Script) -> None:
-    script.rules.append(Rule("dot", reply=b"550 5.7.1 blocked, see our policy"))
+    script.rules.append(Rule("dot", reply=b"550 5.7.1 <ada@example.com> blocked, see our policy"))
     mailing_id = engine_room.launch(90, domains=4)
     engine_room.enrol(mailing_id)
     _send_to_the_end(engine_room, engine_room.dispatch()[:30], mailing_id, DeliveryState.REJECTED)
     engine_room.sweep()
     campaign = engine_room.campaign(mailing_id)
     assert campaign.mailing.state is MailingState.PAUSED
+    with engine_room.factory() as session:
+        told = session.scalars(timeline_of(mailing_id).order_by(MailingEvent.id.desc())).first()
+    assert told is not None
+    assert told.detail.endswith("such as: 550 5.7.1 <…@example.com> blocked, see our policy"), "no address outlives"
     engine_room.sweep()
     script.rules.clear()
     with engine_room.factory.begin() as session:
