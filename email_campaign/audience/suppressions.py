@@ -89,11 +89,6 @@ def find_suppression(session: Session, digest: bytes) -> Suppression | None:
     return session.scalars(select(Suppression).where(Suppression.address_hash == digest)).one_or_none()
 
 
-def is_suppressed(session: Session, digest: bytes) -> bool:
-    """Whether the address with this hash must not be mailed."""
-    return find_suppression(session, digest) is not None
-
-
 def suppressions_matching(address_key: bytes, term: str = "") -> Select[Suppression]:
     """Suppressions with the term in the address, unordered. A whole address finds an erased person's too, by hash."""
     query = select(Suppression)
@@ -107,14 +102,13 @@ def suppressions_matching(address_key: bytes, term: str = "") -> Select[Suppress
     return query.where(or_(contains(term, Suppression.address), Suppression.address_hash == digest))
 
 
-def lift_suppression(session: Session, suppression_id: int) -> bytes:
-    """Allow the address again; its hash is returned, so that a door can release what was held. Raises NotFound."""
+def lift_suppression(session: Session, suppression_id: int) -> None:
+    """Allow the address again. Raises NotFound."""
     suppression = session.get(Suppression, suppression_id, with_for_update=True)
     if suppression is None:
         raise _no_suppression(suppression_id)
     session.delete(suppression)
     session.flush()
-    return suppression.address_hash
 
 
 def _no_suppression(suppression_id: int) -> NotFound:

@@ -7,8 +7,8 @@ from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
 
 from email_campaign.accounts import passwords
-from email_campaign.accounts.users import Role, User, authenticate, change_password, create_user, disable, find_user
-from email_campaign.errors import Conflict, Invalid, NotFound
+from email_campaign.accounts.users import Role, User, authenticate, change_password, create_user, disable
+from email_campaign.errors import Conflict, Invalid
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -22,7 +22,6 @@ def test_a_new_user_has_a_normalised_address_and_no_readable_password(session: S
     user = _user(session)
     assert (user.id, user.address, user.name) == (user.id, "ada@example.com", "Ada")
     assert user.password_hash.startswith("$argon2id$")
-    assert find_user(session, user.id) is user
 
 
 @pytest.mark.parametrize(
@@ -91,8 +90,3 @@ def test_a_password_is_changed_by_who_knows_it(session: Session) -> None:
     assert caught.value.problems[0].field == "new_password"
     change_password(user, current=PASSWORD, new="another long password")
     assert authenticate(session, address="ada@example.com", password="another long password") is user
-
-
-def test_an_unknown_user_is_not_found(session: Session) -> None:
-    with pytest.raises(NotFound):
-        find_user(session, 999)

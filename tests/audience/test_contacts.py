@@ -110,7 +110,7 @@ def test_an_erased_person_leaves_only_the_hash_of_the_suppression(session: Sessi
     session.commit()
     session.expire_all()
     assert (suppression.address, suppression.detail) == (None, "")
-    assert suppressions.is_suppressed(session, address_hash(KEY, "a@example.test"))
+    assert suppressions.find_suppression(session, address_hash(KEY, "a@example.test"))
     assert session.scalars(subscriptions.members(mailing_list.id)).all() == []
     assert session.scalars(subscriptions.history_of(contact.id)).all() == []
     with pytest.raises(NotFound):
