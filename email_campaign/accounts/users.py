@@ -16,7 +16,7 @@ MAX_NAME_CHARACTERS = 200
 
 
 class Role(enum.StrEnum):
-    """What a user may do: a member works with campaigns, an administrator also with users, tokens and the relay."""
+    """What a user may do: a member everything but to change or call the relay, an administrator that too."""
 
     ADMIN = "admin"
     MEMBER = "member"
