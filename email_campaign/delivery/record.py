@@ -21,6 +21,7 @@ from email_campaign.delivery import arrays
 from email_campaign.delivery.attempts import UNSTORED_REPLY
 from email_campaign.delivery.late import record_late
 from email_campaign.delivery.measures import CommitTimes
+from email_campaign.delivery.pipeline import Pipeline, Statement
 from email_campaign.delivery.results import Claim, Result
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Recorder:
         self._is_hurried = False
         self._closing = False
         self._last_count = 0
-        self._connection: psycopg.Connection | None = None
+        self._connection: tuple[psycopg.Connection, Pipeline] | None = None
         self.answered_count = 0
         self.commit_times = CommitTimes()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -107,8 +108,7 @@ class Recorder:
             self.commit_times.add(time.monotonic() - batch[0].since)
             self.answered_count += sum(1 for item in batch if isinstance(item.order, Result) and item.order.logged)
             self._loop.call_soon_threadsafe(_deliver, batch, answers)
-        if self._connection is not None:
-            self._connection.close()
+        self._disconnect()
 
     def _next_batch(self) -> list[_Item]:
         """Everything that is waiting, once an intent is among it or the oldest result has waited long enough."""
@@ -187,28 +187,24 @@ class Recorder:
         results = sorted((o for o in orders if isinstance(o, Result)), key=lambda o: o.claim.key)
         claims = sorted(o for o in orders if isinstance(o, Claim))
         mailing_ids = sorted({o.claim.mailing_id for o in results} | {o.mailing_id for o in claims})
-        connection = self._connect()
-        with connection.pipeline():
-            connection.execute("BEGIN")
-            # A statement of its own: what the next one reads is newer than any pause that held this lock.
-            connection.execute(_LOCK, [SEND_LOCK, arrays.of_numbers(mailing_ids)], prepare=True)
-            if suppressed := [o for o in results if o.suppress_address is not None]:
-                connection.execute(_SUPPRESS, _suppression_columns(suppressed))
-            worker = self.worker_id
-            self._commit_count += 1
-            part = self._commit_count // COMMITS_A_PART
-            columns = [*_result_columns(results), worker, *_claim_columns(claims), worker, part]
-            cursor = connection.execute(_RECORD, columns, prepare=True)
-            connection.execute("COMMIT")
-        rows = {(mailing_id, position): state for mailing_id, position, state in cursor.fetchall()}
+        connection, pipeline = self._connect()
+        # The lock has a statement of its own: what the next one reads is newer than any pause that held it.
+        statements = [Statement("BEGIN"), Statement(_LOCK, [str(SEND_LOCK), arrays.of_numbers(mailing_ids)])]
+        if suppressed := [o for o in results if o.suppress_address is not None]:
+            statements.append(Statement(_SUPPRESS, _suppression_columns(suppressed)))
+        self._commit_count += 1
+        numbers = [str(self.worker_id), str(self._commit_count // COMMITS_A_PART)]
+        columns = [*_result_columns(results), *_claim_columns(claims), *numbers]
+        *_, recorded, _ = pipeline.run([*statements, Statement(_RECORD, columns), Statement("COMMIT")])
+        rows = {(int(mailing_id), int(position)): state.decode() for mailing_id, position, state in recorded}  # type: ignore[arg-type, union-attr]
         for result in results:
             if result.claim.key not in rows and result.phase:
                 record_late(connection, result, self.worker_id)
         return [_answer(order, rows) for order in orders]
 
-    def _connect(self) -> psycopg.Connection:
+    def _connect(self) -> tuple[psycopg.Connection, Pipeline]:
         if self._connection is None:
-            self._connection = psycopg.connect(
+            connection = psycopg.connect(
                 self._conninfo,
                 autocommit=True,
                 connect_timeout=5,
@@ -223,12 +219,13 @@ class Recorder:
                 options="-c timezone=UTC -c idle_in_transaction_session_timeout=10s"
                 " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
             )
+            self._connection = connection, Pipeline(connection)
         return self._connection
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        connected, self._connection = self._connection, None
+        if connected is not None:
+            connected[0].close()
 
 
 def _deliver(batch: Sequence[_Item], answers: Sequence[Answer]) -> None:
@@ -284,12 +281,12 @@ def _suppression_columns(results: Sequence[Result]) -> list[str]:
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-_LOCK: LiteralString = "SELECT pg_advisory_xact_lock_shared(%s::int, m::int) FROM unnest(%s::bigint[]) AS m"
+_LOCK: LiteralString = "SELECT pg_advisory_xact_lock_shared($1::int, m::int) FROM unnest($2::bigint[]) AS m"
 
 _SUPPRESS: LiteralString = """
 INSERT INTO suppressions (address_hash, address, reason, detail, mailing_id)
 SELECT d.address_hash, x.address, 'hard_bounce', x.detail, d.mailing_id
-FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS x(mailing_id, position, address, detail)
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS x(mailing_id, position, address, detail)
 JOIN deliveries d USING (mailing_id, position)
 ON CONFLICT (address_hash) DO NOTHING
 """
@@ -298,9 +295,9 @@ ON CONFLICT (address_hash) DO NOTHING
 # for every row.
 _RECORD: LiteralString = """
 WITH r AS MATERIALIZED (
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[],
-        %s::timestamptz[], %s::bool[], %s::bool[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[],
-        %s::smallint[], %s::text[], %s::text[], %s::bytea[], %s::jsonb[])
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+        $8::timestamptz[], $9::bool[], $10::bool[], $11::bigint[], $12::timestamptz[], $13::timestamptz[], $14::text[],
+        $15::smallint[], $16::text[], $17::text[], $18::bytea[], $19::jsonb[])
     AS r(mailing_id, position, slice_id, token, was, state, reason, next_attempt_at, spared, logged, relay_id,
         started_at, finished_at, phase, code, enhanced_code, reply, message_sha256, variables)
 ), done AS (
@@ -317,8 +314,8 @@ WITH r AS MATERIALIZED (
 ), logged AS (
     INSERT INTO attempts (mailing_id, position, number, worker_id, relay_id, started_at, finished_at, code, spared,
         late, verdict, phase, enhanced_code, reply, message_sha256, variables)
-    SELECT r.mailing_id, r.position, done.attempt_count, %s, r.relay_id, r.started_at, r.finished_at, r.code, r.spared,
-        false, r.state, r.phase, r.enhanced_code, r.reply, r.message_sha256, r.variables
+    SELECT r.mailing_id, r.position, done.attempt_count, $24::bigint, r.relay_id, r.started_at, r.finished_at, r.code,
+        r.spared, false, r.state, r.phase, r.enhanced_code, r.reply, r.message_sha256, r.variables
     FROM done JOIN r USING (mailing_id, position) WHERE r.logged
 ), gate AS MATERIALIZED (
     SELECT i.mailing_id, i.position, d.state,
@@ -332,7 +329,7 @@ WITH r AS MATERIALIZED (
                 WHERE u.contact_id = d.contact_id AND u.list_id + 0 = ANY (m.list_ids) AND u.state = 'confirmed'
             ) THEN 'unsubscribed'
         END AS barred
-    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS i(mailing_id, position, slice_id, token)
+    FROM unnest($20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[]) AS i(mailing_id, position, slice_id, token)
     JOIN mailings m ON m.id = i.mailing_id
     JOIN deliveries d ON d.mailing_id = i.mailing_id AND d.position = i.position
     LEFT JOIN slices s ON s.id = i.slice_id AND s.token = i.token
@@ -344,7 +341,7 @@ WITH r AS MATERIALIZED (
     RETURNING d.mailing_id, d.position, d.state
 ), moved AS (
     INSERT INTO counters (mailing_id, worker_id, part, state, count)
-    SELECT mailing_id, %s, %s, state, sum(change) FROM (
+    SELECT mailing_id, $24::bigint, $25::int, state, sum(change) FROM (
         SELECT mailing_id, was AS state, -1 AS change FROM done
         UNION ALL SELECT mailing_id, state, 1 FROM done
         UNION ALL SELECT mailing_id, 'pending', -1 FROM gone

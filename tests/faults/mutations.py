@@ -302,7 +302,7 @@ MUTATIONS = [
         "a pause waits for the INTENT that is being committed",
         "f21_pause_and_cancel.py::test_f21_a_pause_waits_for_the_intent_that_is_being_committed",
         r"is_alive|assert False",
-        (LEDGER, '"SELECT pg_advisory_xact_lock_shared(%s::int, m::int)', '"SELECT %s::int, (m::int)'),
+        (LEDGER, '"SELECT pg_advisory_xact_lock_shared($1::int, m::int)', '"SELECT $1::int, (m::int)'),
     ),
     _guard(
         "an INTENT reads the mailing's state",
