@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Index, Select, func, select, text
+from sqlalchemy import ARRAY, BigInteger, ForeignKey, Index, Select, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from email_campaign.address import BadAddress, normalise
@@ -39,6 +39,7 @@ class Campaign(Base):
     id: Mapped[int] = mapped_column(ForeignKey("mailings.id"), primary_key=True, autoincrement=False)
     name: Mapped[str]
     template_id: Mapped[int | None] = mapped_column(ForeignKey("templates.id"))
+    attachment_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
     scheduled_at: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[CreatedAt]

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -47,8 +48,11 @@ class Signer:
         der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         return f"v=DKIM1; k=rsa; p={base64.b64encode(der).decode()}"
 
-    def sign(self, message: bytes, now: datetime) -> bytes:
-        """The message with its DKIM-Signature in front. The same message, key and time give the same bytes."""
+    def sign(self, message: bytes, now: datetime, behind: Sequence[bytes] = ()) -> bytes:
+        """The message with its DKIM-Signature in front. The same message, key and time give the same bytes.
+
+        `behind`: the pieces that follow, which the signature covers; they are whole lines, relaxed as they stand.
+        """
         head, _, body = message.partition(b"\r\n\r\n")
         fields = _fields(head)
         names = [name for name in SIGNED if name.encode() in fields]
@@ -57,7 +61,7 @@ class Signer:
             f"v=1; a={algorithm}; c=relaxed/relaxed; d={self.domain}; s={self.selector}; t={int(now.timestamp())};",
             # From stands twice, so that nobody can add a second one (RFC 6376 8.15).
             f"h={':'.join(names)}:from;",
-            f"bh={base64.b64encode(sha256(_relaxed_body(body)).digest()).decode()};",
+            f"bh={base64.b64encode(_body_hash(body, behind)).decode()};",
             "b=",
         )
         signed = b"".join(b"%b:%b\r\n" % (name.encode(), fields[name.encode()]) for name in names)
@@ -124,7 +128,13 @@ def _fields(head: bytes) -> dict[bytes, bytes]:
     return fields
 
 
-def _relaxed_body(body: bytes) -> bytes:
-    """RFC 6376 3.4.4."""
-    body = re.sub(rb"[ \t]+", b" ", body).replace(b" \r\n", b"\r\n").rstrip(b"\r\n ")
-    return body + b"\r\n" if body else b""
+def _body_hash(body: bytes, behind: Sequence[bytes]) -> bytes:
+    """Of the relaxed body (RFC 6376 3.4.4)."""
+    body = re.sub(rb"[ \t]+", b" ", body).replace(b" \r\n", b"\r\n")
+    if not behind:
+        body = body.rstrip(b"\r\n ")
+        body = body + b"\r\n" if body else b""
+    digest = sha256(body)
+    for piece in behind:
+        digest.update(piece)
+    return digest.digest()

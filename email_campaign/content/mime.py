@@ -1,12 +1,13 @@
-"""The bytes of a mail: headers and one or two parts, 7-bit clean and repeatable (RFC 5322, 2045–2047)."""
+"""The bytes of a mail: headers, words and attachments, 7-bit clean and repeatable (RFC 5322, 2045–2047)."""
 
 import binascii
 import hashlib
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from itertools import chain
 
-MAX_LINE_BYTES = 998  # RFC 5322 2.1.1, without the CRLF
+from email_campaign.content.parts import MAX_LINE_BYTES, text_part
+
 FOLD_COLUMN = 78  # RFC 5322 2.1.1: what a line should keep to
 
 _HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 3.6.8
@@ -91,21 +92,44 @@ def assemble(head: bytes, text: str, html: str | None, boundary_seed: bytes) -> 
 
     No clock, no chance: the same input gives the same bytes.
     """
-    text_part = _part(b"plain", text)
+    plain = text_part(b"plain", text)
     if html is None:
-        return head + text_part
-    html_part = _part(b"html", html)
-    boundary = _boundary(boundary_seed, text_part, html_part)
+        return head + plain
+    marked_up = text_part(b"html", html)
+    boundary = _boundary(boundary_seed, plain, marked_up)
     return b"".join(
         [
             head,
             b'Content-Type: multipart/alternative;\r\n boundary="%b"\r\n\r\n--%b\r\n' % (boundary, boundary),
-            text_part,
+            plain,
             b"--%b\r\n" % boundary,  # the CRLF before it belongs to the boundary (RFC 2046 5.1.1)
-            html_part,
+            marked_up,
             b"--%b--\r\n" % boundary,
         ]
     )
+
+
+class Enclosed:
+    """The attachments of a mailing as they stand behind the words of each of its mails (multipart/mixed).
+
+    They are the same objects in all copies, so that a copy holds and copies nothing of them. `parts` are whole parts,
+    from `parts.attached_part`.
+    """
+
+    def __init__(self, parts: Sequence[bytes], boundary_seed: bytes) -> None:
+        self._parts = parts
+        self._seed = boundary_seed
+        self._boundary = boundary = _boundary(boundary_seed, *parts)
+        self._opening = b'Content-Type: multipart/mixed;\r\n boundary="%b"\r\n\r\n--%b\r\n' % (boundary, boundary)
+        delimited = [(b"--%b\r\n" % boundary, part) for part in parts]
+        self._pieces = (*chain.from_iterable(delimited), b"--%b--\r\n" % boundary)
+
+    def enclose(self, head: bytes, words: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+        """A mail in two: what is its own, and the pieces that follow. `words` are assembled under an empty head."""
+        if self._boundary in words:
+            # Somebody wrote a former mail's boundary into what is known of them.
+            return Enclosed(self._parts, self._seed + b"+").enclose(head, words)
+        return b"".join((head, self._opening, words)), self._pieces
 
 
 def _needs_encoding(value: str) -> bool:
@@ -176,63 +200,11 @@ def _fold(line: str) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _part(subtype: bytes, text: str) -> bytes:
-    """The headers and the body of a text part; the body ends in a CRLF."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = text if text.endswith("\n") else text + "\n"
-    lines = text.encode("utf-8", "replace")
-    data = lines.replace(b"\n", b"\r\n")
-    if len(lines) == len(text) and b"\0" not in lines and _has_short_lines(lines):
-        encoding = b"7bit"
-    elif len(lines) - len(text) > len(data) // 11:
-        # Here base64, at 1.37 of the size, is shorter than three characters for each byte beyond ASCII.
-        encoding, data = b"base64", _base64(data)
-    else:
-        encoding, data = b"quoted-printable", _quoted_printable(lines)
-    return (
-        b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n" % (subtype, encoding)
-    ) + data
-
-
-def _has_short_lines(lines: bytes) -> bool:
-    """Whether no line has more than 998 bytes. `lines` ends in a line break."""
-    start = 0
-    while len(lines) - start > MAX_LINE_BYTES + 1:
-        # The last line break that comes in time: whatever lines end before it are shorter.
-        start = lines.rfind(b"\n", start, start + MAX_LINE_BYTES + 1) + 1
-        if not start:
-            return False
-    return True
-
-
-def _quoted_printable(lines: bytes) -> bytes:
-    """Lines of at most 76 columns (RFC 2045 6.7). Most lines are the same in all copies of a campaign."""
-    split = lines[:-1].split(b"\n")
-    if _has_short_lines(lines):
-        return b"".join(map(_short_line, split))
-    return b"".join([_short_line(line) if len(line) <= MAX_LINE_BYTES else _qp_line(line) for line in split])
-
-
-@lru_cache(4096)
-def _short_line(line: bytes) -> bytes:
-    return _qp_line(line)
-
-
-def _qp_line(line: bytes) -> bytes:
-    return binascii.b2a_qp(line + b"\r\n")  # the CRLF makes the soft line breaks CRLF too
-
-
-def _base64(data: bytes) -> bytes:
-    encoded = binascii.b2a_base64(data, newline=False)
-    return b"".join([encoded[start : start + 76] + b"\r\n" for start in range(0, len(encoded), 76)])
-
-
-def _boundary(seed: bytes, text_part: bytes, html_part: bytes) -> bytes:
-    """A delimiter that stands in neither part. `=_` occurs in no quoted-printable and no base64 (RFC 2045 6.7)."""
+def _boundary(seed: bytes, *parts: bytes) -> bytes:
+    """A delimiter that stands in no part. `=_` occurs in no quoted-printable and no base64 (RFC 2045 6.7)."""
     counter = 0
     while True:
         boundary = b"=_" + hashlib.sha256(b"%d:%b" % (counter, seed)).hexdigest()[:32].encode()
-        if boundary not in text_part and boundary not in html_part:
+        if not any(boundary in part for part in parts):
             return boundary
         counter += 1

@@ -1,5 +1,6 @@
 """The message of one delivery: pure, so that composing again from what the attempt kept gives the same bytes."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ from typing import Any, NamedTuple
 from email_campaign.address import domain_of
 from email_campaign.content.dkim import Signer
 from email_campaign.content.language import Content
-from email_campaign.content.mime import Head, address_header, assemble, list_id_header, text_header
+from email_campaign.content.mime import Enclosed, Head, address_header, assemble, list_id_header, text_header
 from email_campaign.signing import keyed_hash, sign, unsign
+
+HASHED_AT_ONCE = 2047
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Letterhead:
     """What all copies of a mailing have in common.
 
     `own` are variables that system mail has beside those of its recipient, such as a secret link: they follow from rows
-    and are kept with no attempt.
+    and are kept with no attempt. `attached` are the parts of its attachments, from content.parts.attached_part.
     """
 
     mailing_id: int
@@ -43,14 +46,34 @@ class Letterhead:
     content: Content
     signer: Signer | None = None
     own: Mapping[str, str] = field(default_factory=dict)
+    attached: tuple[bytes, ...] = ()
 
 
 class Message(NamedTuple):
-    """The bytes that go out, with what they were made from."""
+    """The bytes that go out, with what they were made from: those of this copy, and the pieces that follow, which are
+    the same objects in all copies of the mailing (its attachments)."""
 
-    data: bytes
+    own: bytes
     message_id: str
     variables: dict[str, Any]
+    behind: tuple[bytes, ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The whole mail in one."""
+        return b"".join((self.own, *self.behind))
+
+    @property
+    def sha256(self) -> bytes:
+        """The hash of the whole mail, which an attempt keeps."""
+        digest = hashlib.sha256()
+        # In pieces: for 2,048 bytes and more hashlib lets go of the interpreter lock, and getting it back takes longer
+        # than the hash.
+        for start in range(0, len(self.own), HASHED_AT_ONCE):
+            digest.update(self.own[start : start + HASHED_AT_ONCE])
+        for piece in self.behind:
+            digest.update(piece)
+        return digest.digest()
 
 
 class Press:
@@ -63,6 +86,7 @@ class Press:
         self._has_list = self._is_bulk or letterhead.kind == "transactional"
         # The rest follows from the delivery and its mailing; the address stands with the contact.
         self._kept = sorted((letterhead.content.variables | {"name"}) - {"address"})
+        self._enclosed = Enclosed(letterhead.attached, b"%d" % letterhead.mailing_id) if letterhead.attached else None
 
     def compose(self, position: int, recipient: Mapping[str, Any], now: datetime) -> Message:
         """The mail for the contact whose variables are `recipient` (name, address and attributes).
@@ -81,10 +105,14 @@ class Press:
             values.append(f"<{url}>")
         head, seed = self._head.fill(values), b"%d-%d" % (letterhead.mailing_id, position)
         kept = {name: recipient[name] for name in self._kept if name in recipient}
-        data = assemble(head, rendered.text, rendered.html, seed)
+        behind: tuple[bytes, ...] = ()
+        if self._enclosed is None:
+            data = assemble(head, rendered.text, rendered.html, seed)
+        else:
+            data, behind = self._enclosed.enclose(head, assemble(b"", rendered.text, rendered.html, seed))
         if letterhead.signer is not None:
-            data = letterhead.signer.sign(data, now)
-        return Message(data, message_id, kept)
+            data = letterhead.signer.sign(data, now, behind)
+        return Message(data, message_id, kept, behind)
 
     @cached_property
     def _head(self) -> Head:

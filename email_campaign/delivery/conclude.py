@@ -1,10 +1,10 @@
 """From a verdict to the row's next state: pure, so that every rule of retry and expiry is tested without a server."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from email_campaign.delivery.compose import Message
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.delivery.leases import Copy
 from email_campaign.delivery.replies import Outcome, Phase, Reply, Verdict
@@ -14,9 +14,6 @@ from email_campaign.delivery.retry import next_attempt_at, spared_retry_at
 SPARED_IN_A_ROW = 3
 """So many attempts that are not the recipient's fault are free; then, while the relay takes others, one burns: whom it
 alone is refused is not tried at the relay's pace for ever."""
-
-
-PIECE = 2047
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,7 @@ class Trial(NamedTuple):
     copy: Copy
     relay_id: int
     started_at: datetime
-    data: bytes = b""
-    variables: dict[str, Any] | None = None
+    message: Message | None = None
     others_pass: bool = True
 
 
@@ -43,7 +39,7 @@ def conclude(
     trial: Trial, was: DeliveryState, verdict: Verdict, said: tuple[Phase, Reply], rules: RetryRules, now: datetime
 ) -> Result:
     """The result to be recorded. A deferral beyond the copy's time becomes rejected: expired."""
-    phase, reply = said
+    message, (phase, reply) = trial.message, said
     spared = verdict.spared and (trial.copy.spared_count < SPARED_IN_A_ROW or not trial.others_pass)
     state, reason, due = DeliveryState(verdict.outcome.value), verdict.reason, None
     if verdict.outcome is Outcome.DEFERRED:
@@ -64,8 +60,8 @@ def conclude(
         code=reply.code or None,
         enhanced_code=reply.enhanced,
         reply=reply.text,
-        message_sha256=_sha256(trial.data) if trial.data else None,
-        variables=trial.variables,
+        message_sha256=message.sha256 if message else None,
+        variables=message.variables if message else None,
         suppress_address=trial.copy.address if verdict.suppress else None,
     )
 
@@ -107,12 +103,3 @@ def _retry_at(copy: Copy, spared: bool, rules: RetryRules, now: datetime) -> dat
         limit_seconds=rules.limit,
         seed=seed,
     )
-
-
-def _sha256(data: bytes) -> bytes:
-    # In pieces: for 2,048 bytes and more hashlib lets go of the interpreter lock, and getting it back takes longer than
-    # the hash.
-    digest = hashlib.sha256()
-    for start in range(0, len(data), PIECE):
-        digest.update(data[start : start + PIECE])
-    return digest.digest()

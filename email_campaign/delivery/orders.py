@@ -11,6 +11,7 @@ from email_campaign.address import domain_of
 from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingKind
+from email_campaign.content.attachments import attached_parts
 from email_campaign.content.dkim import find_signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
@@ -81,6 +82,7 @@ def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, s
         content=compile_content(version.subject, version.html, version.text),
         signer=find_signer(settings.dkim_dir, domain_of(mailing.from_address)),
         own=_own_variables(session, mailing, settings) if mailing.kind is MailingKind.SYSTEM else {},
+        attached=attached_parts(session, version.attachment_ids),
     )
 
 

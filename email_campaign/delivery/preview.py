@@ -80,7 +80,12 @@ def preview_campaign(
     template = session.get(Template, campaign.template_id) if campaign.template_id else None
     if template is None:
         raise Invalid.field("template_id", "Choose a template first: there is nothing to show yet.")
-    version = ContentVersion(subject=template.subject, html=template.html, text=template.text)
+    version = ContentVersion(
+        subject=template.subject,
+        html=template.html,
+        text=template.text,
+        attachment_ids=campaign.attachment_ids,
+    )
     letterhead = letterhead_of(session, campaign.mailing, version, settings)
     return _compose(letterhead, recipient, settings, now)
 
@@ -138,7 +143,7 @@ def rehearse(factory: SessionFactory, campaign_id: int, settings: Settings) -> N
         if mailing.state not in {MailingState.DRAFT, MailingState.SCHEDULED} or contact is None:
             return
         source = Source(template.subject, template.html, template.text)
-        version = ContentVersion(subject=source.subject, html=source.html, text=source.text)
+        version = ContentVersion(subject=source.subject, html=source.html, text=source.text, attachment_ids=[])
         letterhead = letterhead_of(session, mailing, version, settings)
         recipient, who = recipient_of(contact), f"contact {contact.id} ({contact.address})"
     try:

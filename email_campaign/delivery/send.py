@@ -131,7 +131,7 @@ class SliceRun:
             trial = Trial(copy, self.relay_id, started)
             self.settle(trial, DeliveryState.PENDING, RENDER_ERROR, Said(Phase.RENDER, own_words(str(error))))
             return None
-        return Trial(copy, self.relay_id, started, message.data, message.variables)
+        return Trial(copy, self.relay_id, started, message)
 
 
 class _Line:
@@ -214,11 +214,12 @@ class _Line:
 
     async def _body(self, trial: Trial, connection: Connection, following: Trial | None) -> None:
         """The body, and the envelope of the copy that follows if it may go now: this body waits for nothing."""
-        then = None
+        message, then = trial.message, None
+        assert message is not None
         if following is not None and self._may_go_along(connection, following):
             then = (self._run.letterhead.from_address, following.copy.address)
         try:
-            said = await connection.body(trial.data, then)
+            said = await connection.body(message.own, then, message.behind)
         except Dropped as drop:
             self._drop(str(drop))
             await self._dropped(trial, DeliveryState.SENDING, drop)

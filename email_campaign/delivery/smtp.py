@@ -8,13 +8,16 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from email_campaign.delivery.replies import Phase, Reply, parse_reply
 
 MAX_REPLY_BYTES = 64 * 1024
 QUIT_SECONDS = 2.0
 LAST_LOOK_SECONDS = 0.05
+WRITTEN_AT_ONCE = 64 * 1024
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._lost: str | None = None
         self._farewell: Reply | None = None
+        self._room: asyncio.Future[None] | None = None
         self._needs_reset = False
         self._in_mail = False
         self.is_pipelining = is_pipelining
@@ -125,23 +129,29 @@ class Connection(asyncio.Protocol):
         self._in_mail = refusal is None
         return refusal
 
-    async def body(self, message: bytes, then: tuple[str, str] | None = None) -> Said:
+    async def body(self, message: bytes, then: tuple[str, str] | None = None, behind: Sequence[bytes] = ()) -> Said:
         """Hand over the message (CRLF lines, not yet dot-stuffed) and return the reply to the final dot.
 
         `then`, on a connection that `is_pipelining`: sender and recipient of the next envelope, which goes out in the
-        same write and must be the next that is asked for. Raises Dropped: nobody can say whether the relay took it.
+        same write and must be the next that is asked for. `behind`: pieces that follow the message: whole lines, of
+        which none begins with a dot. Raises Dropped: nobody can say whether the relay took it.
         """
         tail = b""
         steps: list[tuple[Phase, bytes]] = []
         if then is not None:
             lines, steps = self._begin(*then)
             tail = b"".join(lines)
-        answer = self._ask(dot_stuff(message) + tail, [_DOT], self._timeouts.final_dot)
-        if steps:
+        end = _final_dot(message) + tail
+        if behind:
+            answer = self._ask(dot_stuff(message), [_DOT], self._timeouts.final_dot)
+            whole = await self._follow([*behind, end], answer)
+        else:
+            answer, whole = self._ask(dot_stuff(message) + end, [_DOT], self._timeouts.final_dot), True
+        if steps and whole:
             self._ahead = self._await(steps)
         said = cast("Said", await self._end_of(answer))
         self._in_mail = bool(steps)
-        if self._transport.get_write_buffer_size() > len(tail):
+        if not whole or self._transport.get_write_buffer_size() > len(tail):
             self.abort("the relay answered before it had the whole message")  # it may answer the dot once more
         return said
 
@@ -159,6 +169,19 @@ class Connection(asyncio.Protocol):
         """Close at once, without a word: what was begun does not go out."""
         self._lose(why)
         self._transport.abort()
+
+    async def _follow(self, pieces: Sequence[bytes], answer: _Answer) -> bool:
+        """Write the pieces no faster than the relay takes them, so that no copy of them waits in memory. False when the
+        relay answered, or was lost, before it had them all."""
+        for piece in map(memoryview, pieces):
+            for start in range(0, len(piece), WRITTEN_AT_ONCE):
+                if self._room is not None:
+                    await self._unless_cancelled(self._room)
+                if answer.future.done():
+                    return False
+                self._watch(self._timeouts.final_dot)
+                self._transport.write(piece[start : start + WRITTEN_AT_ONCE])
+        return True
 
     def _begin(self, sender: str, recipient: str) -> tuple[list[bytes], list[tuple[Phase, bytes]]]:
         """The commands of an envelope, and what each of them wants to hear."""
@@ -184,8 +207,11 @@ class Connection(asyncio.Protocol):
         return answer
 
     async def _end_of(self, answer: _Answer) -> Said | None:
+        return await self._unless_cancelled(answer.future)
+
+    async def _unless_cancelled(self, future: "asyncio.Future[_T]") -> _T:
         try:
-            return await answer.future
+            return await future
         except asyncio.CancelledError:
             # The reply would be taken for the next command's: such a connection is over.
             self.abort("cancelled")
@@ -215,6 +241,16 @@ class Connection(asyncio.Protocol):
     def _give_up(self, step: _Step) -> None:
         if self._steps and self._steps[0] is step:
             self.abort(f"timed out: no answer within {self._patience:g} s")
+
+    def pause_writing(self) -> None:
+        """The relay takes less than we write: a long message waits."""
+        self._room = self._room or self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """There is room again, or nothing to wait for."""
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Cut the stream into replies; each goes to the step that waits for it."""
@@ -249,6 +285,7 @@ class Connection(asyncio.Protocol):
             answer.said = Said(step.phase, parse_reply(lines))
         if not answer.open_steps and not answer.future.done():
             answer.future.set_result(answer.said)
+            self.resume_writing()
         if goes_on and step.phase is Phase.DATA and answer.said is not None:
             self.abort("the relay refused the envelope and yet asked for the body")
 
@@ -266,6 +303,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.resume_writing()
         while self._steps:
             step = self._steps.popleft()
             future = step.answer.future
@@ -279,8 +317,10 @@ class Connection(asyncio.Protocol):
 
 
 def dot_stuff(message: bytes) -> bytes:
-    """The message as it goes over the wire, with the final dot (RFC 5321 4.5.2). Lines end in CRLF already."""
+    """The message as it goes over the wire (RFC 5321 4.5.2). Lines end in CRLF already."""
     stuffed = message.replace(b"\r\n.", b"\r\n..")
-    if stuffed.startswith(b"."):
-        stuffed = b"." + stuffed
-    return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
+    return b"." + stuffed if stuffed.startswith(b".") else stuffed
+
+
+def _final_dot(message: bytes) -> bytes:
+    return b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n"

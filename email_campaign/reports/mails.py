@@ -1,6 +1,5 @@
 """The mails themselves, composed again: of one attempt, byte for byte, and of a launched campaign for anybody."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +48,7 @@ def rebuild(session: Session, attempt: Attempt, address: str | None, settings: S
         message = Press(letterhead, keys).compose(attempt.position, recipient, attempt.started_at)
     except (Invalid, BadHeader) as error:
         return Rebuilt(None, False, str(error))
-    is_same = hashlib.sha256(message.data).digest() == attempt.message_sha256
+    is_same = message.sha256 == attempt.message_sha256
     shown = without_secrets(letterhead)
     if shown is not letterhead:
         message = Press(shown, keys).compose(attempt.position, recipient, attempt.started_at)
