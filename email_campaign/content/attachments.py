@@ -16,7 +16,8 @@ READ_BYTES = LINE_BYTES * 8192
 
 
 class Attachment(Base):
-    """A file. Campaigns and content versions name it by its id; it is found again by the hash of all that it is."""
+    """A file. Campaigns and content versions name it by its id; it is found again by the hash of all that it is.
+    `kept_at` is when somebody brought it last."""
 
     __tablename__ = "attachments"
 
@@ -26,7 +27,7 @@ class Attachment(Base):
     media_type: Mapped[str]
     size: Mapped[int]
     data: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
-    created_at: Mapped[CreatedAt]
+    kept_at: Mapped[CreatedAt]
 
 
 class File(NamedTuple):
@@ -42,7 +43,7 @@ def keep(session: Session, file: File) -> Attachment:
     framed = (file.name.encode("utf-8", "replace"), file.media_type.encode(), file.data)
     digest = hashlib.sha256(b"".join(len(one).to_bytes(8) + one for one in framed)).digest()
     made = insert(Attachment).values(sha256=digest, size=len(file.data), **file._asdict())
-    made = made.on_conflict_do_update(index_elements=[Attachment.sha256], set_={"sha256": digest})
+    made = made.on_conflict_do_update(index_elements=[Attachment.sha256], set_={"kept_at": func.now()})
     return session.scalars(made.returning(Attachment), execution_options={"populate_existing": True}).one()
 
 
@@ -54,12 +55,15 @@ def attachments_of(session: Session, ids: Sequence[int]) -> list[Attachment]:
     return [found[one] for one in ids]
 
 
-def attached_parts(session: Session, ids: Sequence[int]) -> tuple[bytes, ...]:
+def attached_parts(session: Session, ids: Sequence[int]) -> tuple[tuple[bytes, ...], ...]:
     """Their parts, as they stand in every mail."""
-    return tuple(attached_part(one.name, one.media_type, _pieces(session, one)) for one in attachments_of(session, ids))
+    return tuple(
+        attached_part(one.name, one.media_type, pieces_of(session, one)) for one in attachments_of(session, ids)
+    )
 
 
-def _pieces(session: Session, one: Attachment) -> Iterator[bytes]:
+def pieces_of(session: Session, one: Attachment) -> Iterator[bytes]:
+    """What is in the file, piece by piece."""
     for start in range(0, one.size, READ_BYTES):
         piece = func.substring(Attachment.data, start + 1, READ_BYTES, type_=LargeBinary)
         yield session.scalars(select(piece).where(Attachment.id == one.id)).one()

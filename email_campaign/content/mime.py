@@ -112,17 +112,17 @@ def assemble(head: bytes, text: str, html: str | None, boundary_seed: bytes) -> 
 class Enclosed:
     """The attachments of a mailing as they stand behind the words of each of its mails (multipart/mixed).
 
-    They are the same objects in all copies, so that a copy holds and copies nothing of them. `parts` are whole parts,
-    from `parts.attached_part`.
+    They are the same objects in all copies, so that a copy holds and copies nothing of them. `parts` are from
+    `parts.attached_part`.
     """
 
-    def __init__(self, parts: Sequence[bytes], boundary_seed: bytes) -> None:
+    def __init__(self, parts: Sequence[Sequence[bytes]], boundary_seed: bytes) -> None:
         self._parts = parts
         self._seed = boundary_seed
-        self._boundary = boundary = _boundary(boundary_seed, *parts)
+        self._boundary = boundary = _boundary(boundary_seed, *chain(*parts))
         self._opening = b'Content-Type: multipart/mixed;\r\n boundary="%b"\r\n\r\n--%b\r\n' % (boundary, boundary)
-        delimited = [(b"--%b\r\n" % boundary, part) for part in parts]
-        self._pieces = (*chain.from_iterable(delimited), b"--%b--\r\n" % boundary)
+        delimiter = b"--%b\r\n" % boundary
+        self._pieces = (*chain(*((delimiter, *part) for part in parts)), b"--%b--\r\n" % boundary)
 
     def enclose(self, head: bytes, words: bytes) -> tuple[bytes, tuple[bytes, ...]]:
         """A mail in two: what is its own, and the pieces that follow. `words` are assembled under an empty head."""

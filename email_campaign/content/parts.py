@@ -38,25 +38,20 @@ def text_part(subtype: bytes, text: str) -> bytes:
     ) + data
 
 
-def attached_part(name: str, media_type: str, pieces: Iterable[bytes]) -> bytes:
-    """The headers and the body of a part that is a file; the body ends in a CRLF.
+def attached_part(name: str, media_type: str, pieces: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The headers and the body of a part that is a file, in pieces of whole lines.
 
     Of the file's `pieces` all but the last have a multiple of 57 bytes. A type that cannot stand there becomes
-    application/octet-stream; a name in one line is the caller's affair.
+    application/octet-stream; whatever the name is, it stays within its header.
     """
     media_type = media_type.lower()
     kind = media_type.encode() if _MEDIA_TYPE.fullmatch(media_type) else _ANY
     disposition = b";\r\n ".join([b"attachment", *_file_name(name)])
-    part = bytearray(
+    head = (
         b'Content-Type: %b;\r\n name="%b"\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: %b\r\n\r\n'
         % (kind, _fallback(name), disposition)
     )
-    head = len(part)
-    for piece in pieces:
-        part += base64_lines(piece)
-    if len(part) == head:
-        part += b"\r\n"
-    return bytes(part)
+    return (head, *(base64_lines(piece) for piece in pieces))
 
 
 def base64_lines(data: bytes) -> bytes:

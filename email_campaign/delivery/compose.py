@@ -46,7 +46,7 @@ class Letterhead:
     content: Content
     signer: Signer | None = None
     own: Mapping[str, str] = field(default_factory=dict)
-    attached: tuple[bytes, ...] = ()
+    attached: tuple[tuple[bytes, ...], ...] = ()
 
 
 class Message(NamedTuple):
