@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     slice_seconds: float = Field(
         1.5, gt=0, le=1.5, description="how much work a slice carries at the present throughput"
     )
+    attachments_max_bytes: int = Field(
+        7_000_000, ge=1, le=18_000_000, description="files of a mail; as base64 Postfix's 10 MB by default hold them"
+    )
     retry_delays_seconds: tuple[float, ...] = (300.0, 900.0, 3600.0, 10800.0)
     retry_limit_seconds: float = Field(72 * 3600.0, description="from the first attempt; then rejected: expired")
     relay_retry_seconds: tuple[float, float] = Field(

@@ -31,7 +31,7 @@ from email_campaign.audience import import_checks, imports
 from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.audience.welcomes import waiting_lists
 from email_campaign.backups import daily
-from email_campaign.campaigns import launching
+from email_campaign.campaigns import attaching, launching
 from email_campaign.clock import utc_now
 from email_campaign.db import session_factory
 from email_campaign.delivery import dispatch as dispatching
@@ -86,6 +86,7 @@ PURGES: tuple[Callable[..., object], ...] = (
     sign_ins.purge,
     throttle.purge,
     imports.purge_imports,
+    attaching.purge,
 )
 START_SECONDS = 60.0
 """So long may such a program take to begin; until then nobody starts another."""

@@ -21,6 +21,7 @@ from email_campaign.campaigns.mailings import (
     note,
     stop_bodies,
 )
+from email_campaign.content.attachments import hold
 from email_campaign.content.templates import Template
 from email_campaign.db import Base, CreatedAt
 from email_campaign.errors import Conflict, FieldProblem, Invalid, NotFound
@@ -60,6 +61,7 @@ class Draft:
     reply_to: str = ""
     limits: RateLimits = ()
     unknown_policy: UnknownPolicy = UnknownPolicy.HOLD
+    attachment_ids: Sequence[int] = ()
 
 
 def create(session: Session, draft: Draft, *, created_by: int | None, actor: str) -> Campaign:
@@ -79,10 +81,18 @@ def create(session: Session, draft: Draft, *, created_by: int | None, actor: str
 def change(session: Session, campaign_id: int, draft: Draft, *, now: datetime) -> Campaign:
     """Write a campaign anew that is not launched yet. Raises NotFound, Conflict, Invalid."""
     campaign = get_locked(session, campaign_id)
-    if campaign.mailing.state not in EDITABLE:
-        raise Conflict(f"A campaign that is {campaign.mailing.state} cannot be changed; copy it to write a new one.")
+    _refuse_launched(campaign)
     _write(campaign, _checked(session, draft))
     campaign.updated_at = now
+    return campaign
+
+
+def attach_only(session: Session, campaign: Campaign, attachment_ids: Sequence[int], now: datetime) -> Campaign:
+    """Let a campaign (locked by the caller) that is not launched yet carry these files. Raises Conflict, Invalid."""
+    _refuse_launched(campaign)
+    campaign.attachment_ids = [one.id for one in hold(session, attachment_ids)]
+    campaign.updated_at = now
+    session.flush()
     return campaign
 
 
@@ -96,7 +106,7 @@ def change_limits(session: Session, campaign_id: int, wanted: RateLimits) -> Cam
 
 
 def copy(session: Session, campaign_id: int, *, created_by: int | None, actor: str) -> Campaign:
-    """A new draft with the same words, sender and lists."""
+    """A new draft with the same words, attachments, sender and lists."""
     original = get(session, campaign_id)
     copied = draft_of(original)
     name = f"{copied.name} (copy)"[:NAME_CHARACTERS]
@@ -177,7 +187,7 @@ def get_locked(session: Session, campaign_id: int) -> Campaign:
     """The campaign with its mailing under a row lock, both read afresh. Raises NotFound."""
     campaign = get(session, campaign_id)
     get_for_update(session, campaign_id)
-    session.refresh(campaign, ["name", "template_id", "scheduled_at"])
+    session.refresh(campaign, ["name", "template_id", "attachment_ids", "scheduled_at"])
     return campaign
 
 
@@ -203,7 +213,13 @@ def draft_of(campaign: Campaign) -> Draft:
         reply_to=mailing.reply_to,
         limits=mailing.limits,
         unknown_policy=mailing.unknown_policy,
+        attachment_ids=tuple(campaign.attachment_ids),
     )
+
+
+def _refuse_launched(campaign: Campaign) -> None:
+    if campaign.mailing.state not in EDITABLE:
+        raise Conflict(f"A campaign that is {campaign.mailing.state} cannot be changed; copy it to write a new one.")
 
 
 def _write(campaign: Campaign, draft: Draft) -> None:
@@ -213,6 +229,7 @@ def _write(campaign: Campaign, draft: Draft) -> None:
     mailing.list_ids = list(draft.list_ids)
     mailing.limits = draft.limits
     mailing.unknown_policy = draft.unknown_policy
+    campaign.attachment_ids = list(draft.attachment_ids)
 
 
 def _checked(session: Session, draft: Draft) -> Draft:
@@ -230,6 +247,11 @@ def _checked(session: Session, draft: Draft) -> Draft:
     list_ids = tuple(dict.fromkeys(draft.list_ids))
     if not all(_is_live(session, MailingList, list_id) for list_id in list_ids):
         problems.append(FieldProblem("list_ids", "One of the lists does not exist (any more); choose again."))
+    attachment_ids: list[int] = []
+    try:
+        attachment_ids = [one.id for one in hold(session, draft.attachment_ids)]
+    except Invalid as error:
+        problems += error.problems
     if problems:
         raise Invalid("The campaign cannot be saved.", problems)
     return replace(
@@ -240,6 +262,7 @@ def _checked(session: Session, draft: Draft) -> Draft:
         reply_to=reply_to,
         list_ids=list_ids,
         limits=limits.in_order(draft.limits),
+        attachment_ids=attachment_ids,
     )
 
 

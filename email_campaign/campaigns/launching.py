@@ -20,6 +20,7 @@ from email_campaign.campaigns.mailings import (
     move,
     note,
 )
+from email_campaign.content.attachments import attachments_of
 from email_campaign.content.templates import Template
 from email_campaign.content.versions import ContentVersion, freeze
 from email_campaign.db import SessionFactory
@@ -73,7 +74,8 @@ def launch(session: Session, campaign_id: int, *, actor: str, now: datetime) -> 
         raise Invalid("The campaign cannot be launched yet.", missing)
     move(session, mailing, MailingState.SENDING, actor=actor)
     template = session.get_one(Template, campaign.template_id)
-    mailing.content_version_id = freeze(session, template.subject, template.html, template.text).id
+    attachments = attachments_of(session, campaign.attachment_ids)
+    mailing.content_version_id = freeze(session, template.subject, template.html, template.text, attachments).id
     mailing.launched_at, mailing.rate_at = now, now
     campaign.scheduled_at = None
     return campaign
@@ -97,11 +99,12 @@ def launch_due(factory: SessionFactory, now: datetime) -> list[int]:
 
 
 def send_test(session: Session, campaign: Campaign, recipient: Recipient, *, actor: str, now: datetime) -> Mailing:
-    """A mailing of one with the campaign's words as they are now, to this recipient. Raises Invalid."""
+    """A mailing of one with the campaign's words and attachments as they are now, to this recipient. Raises Invalid."""
     template = session.get(Template, campaign.template_id) if campaign.template_id else None
     if template is None:
         raise Invalid.field("template_id", "Choose a template first: there is nothing to send yet.")
-    version: ContentVersion = freeze(session, template.subject, template.html, template.text)
+    attachments = attachments_of(session, campaign.attachment_ids)
+    version: ContentVersion = freeze(session, template.subject, template.html, template.text, attachments)
     draft = campaign.mailing
     mailing = Mailing(
         kind=MailingKind.TEST,

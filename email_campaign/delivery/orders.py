@@ -11,7 +11,7 @@ from email_campaign.address import domain_of
 from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingKind
-from email_campaign.content.attachments import attached_parts
+from email_campaign.content.attachments import attached_parts, outlined_parts
 from email_campaign.content.dkim import find_signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
@@ -63,10 +63,13 @@ def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
     return Order(letterhead, Press(letterhead, derive_keys(settings)), mailing.relay_id, rules)
 
 
-def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, settings: Settings) -> Letterhead:
-    """The letterhead of a mailing, for its content in this version: also what a preview is written with.
+def letterhead_of(
+    session: Session, mailing: Mailing, version: ContentVersion, settings: Settings, *, is_shown: bool = False
+) -> Letterhead:
+    """The letterhead of a mailing, for its content in this version.
 
-    Raises Invalid when the words, or the DKIM key of the sender's domain, are not fit for use.
+    `is_shown`: for people who look at a mail, and have no use for megabytes of base64. Raises Invalid when the words,
+    or the DKIM key of the sender's domain, are not fit for use.
     """
     campaign = session.get(Campaign, mailing.campaign_id or mailing.id)
     return Letterhead(
@@ -82,7 +85,7 @@ def letterhead_of(session: Session, mailing: Mailing, version: ContentVersion, s
         content=compile_content(version.subject, version.html, version.text),
         signer=find_signer(settings.dkim_dir, domain_of(mailing.from_address)),
         own=_own_variables(session, mailing, settings) if mailing.kind is MailingKind.SYSTEM else {},
-        attached=attached_parts(session, version.attachment_ids),
+        attached=(outlined_parts if is_shown else attached_parts)(session, version.attachment_ids),
     )
 
 

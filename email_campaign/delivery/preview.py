@@ -1,7 +1,7 @@
 """Preview: the mail that a contact would get, made by the code that sends; and the trial that goes before a launch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage, MIMEPart
@@ -17,6 +17,7 @@ from email_campaign.audience.subscriptions import Subscription, SubscriptionStat
 from email_campaign.audience.suppressions import Suppression
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import MailingState
+from email_campaign.content.attachments import Attachment, attachments_of
 from email_campaign.content.language import RenderError, compile_content
 from email_campaign.content.templates import Template
 from email_campaign.content.trial import try_render
@@ -52,7 +53,8 @@ class LineProblem(FieldProblem):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A mail as it would leave. `html` is None where there is no such part; `source` is the mail itself."""
+    """A mail as it would leave. `html` is None where there is no such part; `source` is the mail itself, with a
+    sentence in the place of each attachment."""
 
     to: str
     subject: str
@@ -60,6 +62,7 @@ class Preview:
     html: str | None
     headers: list[tuple[str, str]]
     source: str
+    attachments: Sequence[Attachment] = ()
 
 
 def recipient_of(contact: Contact) -> dict[str, Any]:
@@ -86,8 +89,10 @@ def preview_campaign(
         text=template.text,
         attachment_ids=campaign.attachment_ids,
     )
-    letterhead = letterhead_of(session, campaign.mailing, version, settings)
-    return _compose(letterhead, recipient, settings, now)
+    letterhead = letterhead_of(session, campaign.mailing, version, settings, is_shown=True)
+    return replace(
+        _compose(letterhead, recipient, settings, now), attachments=attachments_of(session, campaign.attachment_ids)
+    )
 
 
 def preview_source(source: Source, variables: Mapping[str, Any], settings: Settings, now: datetime) -> Preview:
@@ -144,7 +149,7 @@ def rehearse(factory: SessionFactory, campaign_id: int, settings: Settings) -> N
             return
         source = Source(template.subject, template.html, template.text)
         version = ContentVersion(subject=source.subject, html=source.html, text=source.text, attachment_ids=[])
-        letterhead = letterhead_of(session, mailing, version, settings)
+        letterhead = letterhead_of(session, mailing, version, settings, is_shown=True)
         recipient, who = recipient_of(contact), f"contact {contact.id} ({contact.address})"
     try:
         _try(source, recipient, letterhead, settings)

@@ -1,13 +1,14 @@
 """The mails themselves, composed again: of one attempt, byte for byte, and of a launched campaign for anybody."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.mailings import Mailing
+from email_campaign.content.attachments import attachments_of, outlined_parts
 from email_campaign.content.mime import BadHeader
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.attempts import Attempt
@@ -49,11 +50,14 @@ def rebuild(session: Session, attempt: Attempt, address: str | None, settings: S
     except (Invalid, BadHeader) as error:
         return Rebuilt(None, False, str(error))
     is_same = message.sha256 == attempt.message_sha256
-    shown = without_secrets(letterhead)
-    if shown is not letterhead:
-        message = Press(shown, keys).compose(attempt.position, recipient, attempt.started_at)
     why = "" if is_same else "The hash differs from that of the bytes that were sent."
-    return Rebuilt(read_mail(address, message.data), is_same, why, hides_link=shown is not letterhead)
+    shown = without_secrets(letterhead)
+    hides_link = shown is not letterhead
+    if hides_link or version.attachment_ids:
+        shown = replace(shown, attached=outlined_parts(session, version.attachment_ids))
+        message = Press(shown, keys).compose(attempt.position, recipient, attempt.started_at)
+    mail = replace(read_mail(address, message.data), attachments=attachments_of(session, version.attachment_ids))
+    return Rebuilt(mail, is_same, why, hides_link)
 
 
 def launched_mail(
@@ -63,6 +67,7 @@ def launched_mail(
     version = session.get(ContentVersion, mailing.content_version_id) if mailing.content_version_id else None
     if version is None:
         raise NotFound("This campaign was not launched, so its words are not fixed yet.")
-    letterhead = letterhead_of(session, mailing, version, settings)
+    letterhead = letterhead_of(session, mailing, version, settings, is_shown=True)
     message = Press(letterhead, derive_keys(settings)).compose(NO_POSITION, recipient, now)
-    return read_mail(str(recipient["address"]), message.data)
+    mail = read_mail(str(recipient["address"]), message.data)
+    return replace(mail, attachments=attachments_of(session, version.attachment_ids))

@@ -19,7 +19,8 @@ from email_campaign.errors import FieldProblem
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """The last test of a campaign. `state` is None until its copy is enrolled; `is_current`: of the present words."""
+    """The last test of a campaign. `state` is None until its copy is enrolled; `is_current`: of the present words
+    and attachments."""
 
     __test__ = False  # pytest takes every class of this name for one of its own
 
@@ -64,5 +65,6 @@ def _last_test(session: Session, campaign: Campaign, template: Template | None) 
         template is not None
         and words is not None
         and (words.subject, words.html, words.text) == (template.subject, template.html, template.text)
+        and words.attachment_ids == campaign.attachment_ids
     )
     return Test(mailing, DeliveryState(delivery.state) if delivery else None, is_current)

@@ -48,6 +48,7 @@ def campaign(draft: Draft) -> Written:
         "reply_to": draft.reply_to,
         "limits": limits.spell(draft.limits),
         "unknown_policy": draft.unknown_policy.value,
+        "attachment_ids": list(draft.attachment_ids),
     }
 
 
