@@ -55,11 +55,11 @@ def keep(session: Session, file: File) -> Attachment:
 
 
 def attachments_of(session: Session, ids: Sequence[int]) -> list[Attachment]:
-    """The attachments with these ids, in this order, without what is in them."""
+    """The attachments with these ids that are kept, in this order, without what is in them."""
     if not ids:
         return []
     found = {one.id: one for one in session.scalars(select(Attachment).where(Attachment.id.in_(ids)))}
-    return [found[one] for one in ids]
+    return [found[one] for one in ids if one in found]
 
 
 def hold(session: Session, ids: Sequence[int]) -> list[Attachment]:

@@ -13,7 +13,13 @@ from email_campaign.delivery.throttle_requests import RequestLimit
 from email_campaign.settings import Settings, get_settings
 from email_campaign.web import errors, idempotency
 from email_campaign.web.admin import accounts as admin_accounts
-from email_campaign.web.admin import campaign_actions, campaign_content, campaign_forms, campaign_log
+from email_campaign.web.admin import (
+    campaign_actions,
+    campaign_attachments,
+    campaign_content,
+    campaign_forms,
+    campaign_log,
+)
 from email_campaign.web.admin import campaigns as admin_campaigns
 from email_campaign.web.admin import contacts as admin_contacts
 from email_campaign.web.admin import dashboard as admin_dashboard
@@ -31,6 +37,7 @@ from email_campaign.web.admin import templates as admin_templates
 from email_campaign.web.admin import tokens as admin_tokens
 from email_campaign.web.admin import unknown as admin_unknown
 from email_campaign.web.api import accounts as api_accounts
+from email_campaign.web.api import attachments as api_attachments
 from email_campaign.web.api import campaigns as api_campaigns
 from email_campaign.web.api import contacts as api_contacts
 from email_campaign.web.api import deliveries as api_deliveries
@@ -60,6 +67,7 @@ POOL_SIZE = 20
 # One line a subject, in the order of the rail. A new file adds its import above and its line here.
 API_ROUTERS: tuple[APIRouter, ...] = (
     api_campaigns.router,
+    api_attachments.router,
     api_launching.router,
     api_deliveries.router,
     api_unknown.router,
@@ -80,6 +88,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     campaign_forms.router,  # its /new stands before /{campaign_id}
     admin_campaigns.router,
     campaign_content.router,
+    campaign_attachments.router,
     campaign_actions.router,
     campaign_log.router,
     admin_proof.router,

@@ -1,9 +1,11 @@
-"""Files that are made while they are sent: the send log that proves itself."""
+"""Files: the send log that proves itself, made while it is sent, and what campaigns carry."""
 
 from datetime import datetime
+from urllib.parse import quote
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
+from email_campaign.content.attachments import Attachment
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.proof import prove
 from email_campaign.reports.sealed_log import Wanted, sealed_log
@@ -17,3 +19,9 @@ def stream_log(factory: SessionFactory, wanted: Wanted, settings: Settings, now:
     lines = sealed_log(factory, wanted, settings, now, lambda: prove(factory, wanted.campaign_id, now))
     disposition = f'attachment; filename="campaign-{wanted.campaign_id}-log.jsonl"'
     return StreamingResponse(lines, media_type=LOG_MEDIA_TYPE, headers={"Content-Disposition": disposition})
+
+
+def attached_file(one: Attachment) -> Response:
+    """An attachment to be saved: whatever it is, no browser opens it in our name."""
+    disposition = f"attachment; filename*=UTF-8''{quote(one.name, safe='')}"
+    return Response(one.data, media_type="application/octet-stream", headers={"Content-Disposition": disposition})

@@ -1,6 +1,6 @@
 """Forms: what a browser posted as text, and the proof that it came from a page of ours (CSRF)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -42,6 +42,15 @@ class Form:
         """The uploaded file, or None where nothing was chosen. It is closed after the request."""
         value = self._fields.get(name)
         return value if isinstance(value, UploadFile) and value.filename else None
+
+    def files(self, name: str) -> list[UploadFile]:
+        """Every file of a field that takes more than one. They are closed after the request."""
+        return [value for value in self._fields.getlist(name) if isinstance(value, UploadFile) and value.filename]
+
+    def with_all(self, name: str, values: Sequence[str]) -> "Form":
+        """The form as if these had been the values of a field."""
+        others = [(key, value) for key, value in self._fields.multi_items() if key != name]
+        return Form(FormData([*others, *((name, value) for value in values)]))
 
     def shown(self) -> dict[str, str | list[str]]:
         """What a refused form shows again: every text but the secret ones; a list where a field was sent repeatedly."""

@@ -3,6 +3,7 @@
 `Guard` is one ASGI middleware, so that also the answers to what went wrong carry the headers.
 """
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,6 +32,9 @@ HEADERS = {
 
 UPLOADS = ("/api/v1/imports", "/admin/imports")
 """Requests to these addresses may be as large as an import."""
+ATTACHING = re.compile(r"/api/v1/campaigns/[0-9]+/attachments|/admin/campaigns/(?:new|preview|[0-9]+/edit)")
+"""Requests to these may carry twice what a mail carries: who chose too much is told beside the field, and keeps what
+they typed."""
 MULTIPART_BYTES = 64 * 1024
 """What a form adds to the file that it carries."""
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -85,6 +89,8 @@ class Guard:
     def _body_limit(self, path: str) -> int:
         if path.rstrip("/") in UPLOADS:
             return self._settings.import_max_bytes + MULTIPART_BYTES
+        if ATTACHING.fullmatch(path.rstrip("/")):
+            return self._settings.request_max_bytes + 2 * self._settings.attachments_max_bytes
         return self._settings.request_max_bytes
 
     def _add_headers(self, headers: MutableHeaders, scope: Scope) -> None:

@@ -16,9 +16,10 @@ from email_campaign.campaigns.campaigns import EDITABLE, Campaign, Draft, draft_
 from email_campaign.campaigns.mailings import Mailing, MailingKind, MailingState, UnknownPolicy
 from email_campaign.content.templates import Template, live_templates
 from email_campaign.delivery.preview import Preview, preview_campaign, recipient_of, sample_recipient
-from email_campaign.errors import Conflict, Invalid
+from email_campaign.errors import Conflict, FieldProblem, Invalid
 from email_campaign.settings import Settings
 from email_campaign.web import written
+from email_campaign.web.admin.campaign_attachments import KEPT, NEW, attached, take_files
 from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.campaigns import HERE, draft_context
 from email_campaign.web.collisions import Sides, collide, show_collision
@@ -37,6 +38,8 @@ LABELS = {
     "reply_to": "Reply to",
     "limits": "Mails at most",
     "unknown_policy": "If nobody knows whether a copy arrived",
+    KEPT: "Attachments",
+    NEW: "Attach files",
 }
 CHOICES_SHOWN = 500
 NO_TEMPLATE = Preview(
@@ -58,17 +61,20 @@ def new_campaign(
     """An empty form; a template or a list may be chosen beforehand."""
     draft = Draft(name="", from_address=settings.mail_from)
     values = _values(draft) | {"template_id": template_id, "list_ids": [list_ids] if list_ids else []}
-    return render(request, TEMPLATE, values=values, errors={}, form_error="", **_choices(session))
+    return render(request, TEMPLATE, values=values, errors={}, form_error="", **_choices(session, settings))
 
 
 @router.post("/new")
-def create_campaign(request: Request, session: SessionDep, user: PageUser, form: FormDep) -> Response:
+def create_campaign(
+    request: Request, session: SessionDep, settings: SettingsDep, user: PageUser, form: FormDep
+) -> Response:
     """Write a new draft."""
+    form, problems = take_files(session, form, settings)
     try:
-        made = campaigns.create(session, _read_draft(form), created_by=user.id, actor=user.name)
+        made = campaigns.create(session, _read_draft(form, problems), created_by=user.id, actor=user.name)
     except Invalid as error:
         session.rollback()
-        return refuse_form(request, TEMPLATE, form, error, **_choices(session))
+        return refuse_form(request, TEMPLATE, form, error, **_choices(session, settings, form.all(KEPT)))
     session.commit()
     return redirect(request, f"{HERE}/{made.id}", f"“{made.name}” is saved as a draft.")
 
@@ -92,17 +98,18 @@ def change_campaign(
     request: Request, session: SessionDep, settings: SettingsDep, now: NowDep, form: FormDep, campaign_id: PathId
 ) -> Response:
     """Write a campaign anew that is not launched yet."""
+    form, problems = take_files(session, form, settings)
     try:
-        draft = _read_draft(form)
+        draft = _read_draft(form, problems)
         saved = draft_of(campaigns.get_locked(session, campaign_id))
         if collision := collide(form["version"], written.campaign(saved), written.campaign(draft)):
             session.rollback()
-            context = _context(session, settings, campaigns.get(session, campaign_id), now)
+            context = _context(session, settings, campaigns.get(session, campaign_id), now, form.all(KEPT))
             return show_collision(request, TEMPLATE, collision, _sides(saved, draft, context), **context)
         changed = campaigns.change(session, campaign_id, draft, now=now)
     except Invalid as error:
         session.rollback()
-        context = _context(session, settings, campaigns.get(session, campaign_id), now)
+        context = _context(session, settings, campaigns.get(session, campaign_id), now, form.all(KEPT))
         return refuse_form(request, TEMPLATE, form, error, **context)
     session.commit()
     return redirect(request, f"{HERE}/{campaign_id}", f"“{changed.name}” is saved.")
@@ -145,13 +152,16 @@ def _preview(session: Session, form: Form, settings: Settings, now: datetime) ->
     return preview_campaign(session, campaign, recipient, settings, now)
 
 
-def _context(session: Session, settings: Settings, campaign: Campaign, now: datetime) -> dict[str, Any]:
+def _context(
+    session: Session, settings: Settings, campaign: Campaign, now: datetime, typed_files: Sequence[str] = ()
+) -> dict[str, Any]:
     """The choices, and beside them whether the campaign is ready as it is saved."""
     saved = draft_context(session, settings, campaign, now, "")
-    return saved | _choices(session) | {"campaign": campaign, "saved_lists": saved["lists"]}
+    choices = _choices(session, settings, [*map(str, campaign.attachment_ids), *typed_files])
+    return saved | choices | {"campaign": campaign, "saved_lists": saved["lists"]}
 
 
-def _choices(session: Session) -> dict[str, Any]:
+def _choices(session: Session, settings: Settings, files: Sequence[str] = ()) -> dict[str, Any]:
     lists = session.scalars(live_lists().order_by(MailingList.name).limit(CHOICES_SHOWN)).all()
     members = member_counts(session, [one.id for one in lists])
     templates = session.scalars(live_templates().order_by(Template.name).limit(CHOICES_SHOWN)).all()
@@ -160,6 +170,8 @@ def _choices(session: Session) -> dict[str, Any]:
         "labels": LABELS,
         "templates": [(str(one.id), one.name) for one in templates],
         "lists": [(str(one.id), one.name, members[one.id].confirmed) for one in lists],
+        "attached": attached(session, files),
+        "attachments_max_bytes": settings.attachments_max_bytes,
     }
 
 
@@ -173,6 +185,7 @@ def _values(draft: Draft) -> dict[str, Any]:
         "reply_to": draft.reply_to,
         "limits": limits.spell(draft.limits),
         "unknown_policy": draft.unknown_policy.value,
+        KEPT: [str(one) for one in draft.attachment_ids],
     }
 
 
@@ -185,13 +198,18 @@ def _sides(saved: Draft, typed: Draft, context: Mapping[str, Any]) -> Sides:
     words["template_id"] = (LABELS["template_id"], template)
     names = [list_names.get(list_id, f"list {list_id}") for list_id in theirs["list_ids"]]
     words["list_ids"] = (LABELS["list_ids"], ", ".join(names))
+    file_names = {str(one.id): one.name for one in context["attached"]}
+    words[KEPT] = (LABELS[KEPT], ", ".join(file_names.get(one, f"file {one}") for one in theirs[KEPT]))
     policy = "Hold it, and ask me" if saved.unknown_policy is UnknownPolicy.HOLD else "Send it again"
     words["unknown_policy"] = (LABELS["unknown_policy"], policy)
     return Sides(theirs, _values(typed), words)
 
 
-def _read_draft(form: Form) -> Draft:
-    """Raises Invalid for limits that are not understood; everything else is checked where drafts are written."""
+def _read_draft(form: Form, problems: Sequence[FieldProblem]) -> Draft:
+    """Raises Invalid for files that were refused (`problems`) and for limits that are not understood; everything else
+    is checked where drafts are written."""
+    if problems:
+        raise Invalid("The campaign cannot be saved.", problems)
     return Draft(
         name=form["name"],
         from_address=form["from_address"],
@@ -201,6 +219,7 @@ def _read_draft(form: Form) -> Draft:
         reply_to=form["reply_to"],
         limits=limits.parse(form["limits"]),
         unknown_policy=next((one for one in UnknownPolicy if one == form["unknown_policy"]), UnknownPolicy.HOLD),
+        attachment_ids=_ids(form.all(KEPT)),
     )
 
 

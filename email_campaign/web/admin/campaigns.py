@@ -13,6 +13,7 @@ from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns import campaigns
 from email_campaign.campaigns.campaigns import EDITABLE, Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingEvent, MailingState
+from email_campaign.content.attachments import attachments_of
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.preview import preview_campaign
 from email_campaign.delivery.relays import Relay
@@ -125,6 +126,7 @@ def draft_context(
         # What does not fit anybody chosen by us, the launch would refuse; whom the reader chose is the reader's case.
         "blocked": " ".join(one.message for one in ready.problems) or ("" if contact else problem),
         "lists": list_names(session, campaign.mailing),
+        "attached": attachments_of(session, campaign.attachment_ids),
         "preview": preview,
         "preview_problem": problem,
         "contact": contact,
@@ -149,6 +151,7 @@ def launched_context(session: Session, campaign: Campaign, now: datetime) -> dic
         "lists": list_names(session, mailing),
         "relay": session.get_one(Relay, mailing.relay_id),
         "version": session.get(ContentVersion, mailing.content_version_id),
+        "attached": attachments_of(session, campaign.attachment_ids),
         "events": wording.tell(_events(session, campaign.id)),
         "is_live": is_going(mailing),
     }

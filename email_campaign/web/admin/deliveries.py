@@ -14,19 +14,22 @@ from email_campaign.audience.subscriptions import Subscription
 from email_campaign.audience.suppressions import Suppression
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import OF_ONE, Mailing, MailingKind
+from email_campaign.content.attachments import Attachment
+from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.attempts import Attempt
 from email_campaign.delivery.compose import derive_message_id
 from email_campaign.delivery.orders import derive_keys
 from email_campaign.delivery.retry_by_hand import Retryable, retry
 from email_campaign.delivery.unknown import Decision, Resolution, resolve
-from email_campaign.errors import Conflict, Invalid
+from email_campaign.errors import Conflict, Invalid, NotFound
 from email_campaign.reports import queries
 from email_campaign.reports.mails import Rebuilt, rebuild
 from email_campaign.reports.queries import Copy
 from email_campaign.settings import Settings
 from email_campaign.web.admin import delivery_words
 from email_campaign.web.admin.unknown import done_words
-from email_campaign.web.deps import NowDep, PageUser, SessionDep, SettingsDep
+from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
+from email_campaign.web.downloads import attached_file
 from email_campaign.web.forms import FormDep
 from email_campaign.web.pages import mail_frame_response, redirect, render
 
@@ -70,6 +73,17 @@ def mail_frame(session: SessionDep, settings: SettingsDep, delivery_id: str) -> 
     attempts = [attempt for attempt, _ in queries.attempts_of(session, mailing_id, position)]
     rebuilt = _last_mail(session, copy, attempts, settings)
     return mail_frame_response((rebuilt.mail.html or "") if rebuilt and rebuilt.mail else "")
+
+
+@router.get("/attachments/{attachment_id}")
+def download_attachment(session: SessionDep, delivery_id: str, attachment_id: PathId) -> Response:
+    """A file that the copy carries."""
+    mailing_id, position = queries.parse_delivery_id(delivery_id)
+    queries.get_delivery(session, mailing_id, position)
+    version = session.get(ContentVersion, session.get_one(Mailing, mailing_id).content_version_id)
+    if version is None or attachment_id not in version.attachment_ids:
+        raise NotFound(f"Delivery {delivery_id} has no attachment {attachment_id}.")
+    return attached_file(session.get_one(Attachment, attachment_id))
 
 
 @router.post("/retry")

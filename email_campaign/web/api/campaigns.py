@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 from email_campaign.campaigns import campaigns, launching
 from email_campaign.campaigns.campaigns import Campaign, Draft, draft_of
 from email_campaign.campaigns.mailings import MailingState, UnknownPolicy
+from email_campaign.content.attachments import attachments_of
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.reports.progress import progress
 from email_campaign.reports.queries import counts_of
 from email_campaign.settings import Settings
 from email_campaign.web import written
+from email_campaign.web.api.attachments import AttachmentOut
 from email_campaign.web.api.limits import LimitSpec, LimitSpecs, read_limits
 from email_campaign.web.deps import ApiUser, NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
@@ -95,6 +97,7 @@ class CampaignOut(CampaignRow):
     list_ids: list[int]
     limits: list[LimitSpec]
     unknown_policy: UnknownPolicy
+    attachments: list[AttachmentOut] = Field(description="The files that go with every copy.")
     updated_at: datetime
     failure: str | None = Field(description="Why a due launch was refused.")
     problems: list[ProblemOut] = Field(description="What a launch still needs; empty once it was launched.")
@@ -117,6 +120,7 @@ class CampaignOut(CampaignRow):
         fields = asdict(draft_of(campaign)) | going | _row_fields(campaign, going["counts"])
         return cls(
             **fields,
+            attachments=[AttachmentOut.model_validate(one) for one in attachments_of(session, campaign.attachment_ids)],
             updated_at=campaign.updated_at,
             failure=mailing.failure,
             problems=[ProblemOut(field=problem.field, message=problem.message) for problem in problems],
@@ -187,7 +191,7 @@ def delete_campaign(session: SessionDep, if_match: IfMatchDep, campaign_id: Path
 
 @router.post("/{campaign_id}/copy", status_code=201)
 def copy_campaign(session: SessionDep, user: ApiUser, now: NowDep, once: OnceDep, campaign_id: PathId) -> CampaignOut:
-    """A new draft with the same words, sender and lists."""
+    """A new draft with the same words, attachments, sender and lists."""
     made = campaigns.copy(session, campaign_id, created_by=user.id, actor=user.name)
     answer = CampaignOut.read(session, made, now)
     once.keep(201, answer)

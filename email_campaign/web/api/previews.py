@@ -21,6 +21,7 @@ from email_campaign.delivery.preview import (
 )
 from email_campaign.errors import Invalid
 from email_campaign.settings import Settings
+from email_campaign.web.api.attachments import AttachmentOut
 from email_campaign.web.api.campaigns import RowId
 from email_campaign.web.api.templates import WarningOut, warnings_of
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
@@ -66,7 +67,8 @@ class PreviewOut(BaseModel):
     text: str
     html: str | None
     headers: list[HeaderOut]
-    source: str = Field(description="The mail itself, as it goes over the wire.")
+    source: str = Field(description="The mail itself, as it goes over the wire, without the bytes of its attachments.")
+    attachments: list[AttachmentOut]
     warnings: list[WarningOut]
 
 
@@ -127,5 +129,6 @@ def _out(preview: Preview, source: Source) -> PreviewOut:
         html=preview.html,
         headers=[HeaderOut(name=name, value=value) for name, value in preview.headers],
         source=preview.source,
+        attachments=[AttachmentOut.model_validate(one) for one in preview.attachments],
         warnings=warnings_of(source.subject, source.html, source.text),
     )
