@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import any_, func, select
 from sqlalchemy.orm import Session
 
 from email_campaign.accounts import resets
@@ -11,7 +11,7 @@ from email_campaign.address import domain_of
 from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingKind
-from email_campaign.content.attachments import attached_parts, outlined_parts
+from email_campaign.content.attachments import Attachment, attached_parts, outlined_parts
 from email_campaign.content.dkim import find_signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.versions import ContentVersion
@@ -37,6 +37,11 @@ class Order:
     relay_id: int
     rules: RetryRules
 
+    @property
+    def attached_bytes(self) -> int:
+        """What its attachments take in memory."""
+        return sum(len(piece) for part in self.letterhead.attached for piece in part)
+
 
 def derive_keys(settings: Settings) -> Keys:
     """The keys that mail is made with."""
@@ -61,6 +66,14 @@ def read_order(session: Session, mailing_id: int, settings: Settings) -> Order:
     )
     letterhead = letterhead_of(session, mailing, version, settings)
     return Order(letterhead, Press(letterhead, derive_keys(settings)), mailing.relay_id, rules)
+
+
+def attached_bytes(session: Session, mailing_id: int) -> int:
+    """What the attachments of a mailing take in its mails, before any of them is read."""
+    attached = Attachment.id == any_(ContentVersion.attachment_ids)
+    sizes = select(func.coalesce(func.sum(Attachment.size), 0)).join(ContentVersion, attached)
+    mailing = Mailing.content_version_id == ContentVersion.id
+    return int(session.scalar(sizes.join(Mailing, mailing).where(Mailing.id == mailing_id)) or 0) * 78 // 57
 
 
 def letterhead_of(

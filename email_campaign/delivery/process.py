@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Coroutine
 from datetime import timedelta
 
@@ -23,11 +23,12 @@ from email_campaign.delivery.allowance import Allowance
 from email_campaign.delivery.connect import RelayTarget
 from email_campaign.delivery.holds import Hold
 from email_campaign.delivery.measures import Measures
-from email_campaign.delivery.orders import Order, read_limits, read_order
+from email_campaign.delivery.orders import read_limits
 from email_campaign.delivery.pool import Pool, PoolRules
 from email_campaign.delivery.record import Recorder
 from email_campaign.delivery.relay_watch import RelayWatch
 from email_campaign.delivery.send import SliceRun
+from email_campaign.delivery.shelf import Shelf
 from email_campaign.delivery.spent import spent_in_window
 from email_campaign.delivery.throttle import Limit
 from email_campaign.errors import DomainError
@@ -40,7 +41,7 @@ LIMITS_SECONDS = 0.5
 """How often edited limits are read: a change acts within a second."""
 STALE_BEATS = 5
 """A worker whose own beat is older than this many beats starts no body: it may have been declared dead."""
-ORDERS_KEPT = 32
+ROOM_SECONDS = 1.0
 MEASURABLE_SECONDS = 0.5
 
 
@@ -59,8 +60,7 @@ class SendProcess:
         self._factory = factory
         self._held: Counter[int] = Counter()
         self._held_changed = threading.Condition()
-        self._orders: OrderedDict[int, Order] = OrderedDict()
-        self._orders_lock = threading.Lock()
+        self._shelf = Shelf(factory, settings)
         self._stopping = False
         self._slice_count, self._slice_at = 0, 0.0
         self.relay = RelayWatch(factory, settings, RELAY_ID, self._background, self._set_limits)
@@ -251,15 +251,17 @@ class SendProcess:
         self._allowance.set_limits(await asyncio.to_thread(self._read_limits, self._allowance.mailing_ids))
 
     def _run(self, lease: leases.Lease) -> Hold | None:
-        order = self._order(lease.mailing_id)
-        run = SliceRun(self, lease, order.letterhead, order.press, order.relay_id, order.rules)
-        unwatched = self._allowance.enter(lease.mailing_id)
-        try:
-            if unwatched:
-                self._allowance.set_limits(self._read_limits([lease.mailing_id]))
-            return asyncio.run_coroutine_threadsafe(self._at_work(run), self._loop).result()
-        finally:
-            self._allowance.leave(lease.mailing_id)
+        with self._shelf.order(lease.mailing_id) as order:
+            if order is None:
+                return Hold("room", utc_now() + timedelta(seconds=ROOM_SECONDS))
+            run = SliceRun(self, lease, order.letterhead, order.press, order.relay_id, order.rules)
+            unwatched = self._allowance.enter(lease.mailing_id)
+            try:
+                if unwatched:
+                    self._allowance.set_limits(self._read_limits([lease.mailing_id]))
+                return asyncio.run_coroutine_threadsafe(self._at_work(run), self._loop).result()
+            finally:
+                self._allowance.leave(lease.mailing_id)
 
     def _halt(self, mailing_id: int, error: DomainError) -> Hold:
         """The words, or the key that signs them, were fit at the launch and are no more: people must see to it."""
@@ -278,19 +280,6 @@ class SendProcess:
             self._run_count -= 1
             if not self._run_count:
                 self._busy_seconds += self._loop.time() - self._busy_since
-
-    def _order(self, mailing_id: int) -> Order:
-        with self._orders_lock:
-            if mailing_id in self._orders:
-                self._orders.move_to_end(mailing_id)
-                return self._orders[mailing_id]
-        with self._factory() as session:
-            order = read_order(session, mailing_id, self._settings)
-        with self._orders_lock:
-            self._orders[mailing_id] = order
-            if len(self._orders) > ORDERS_KEPT:
-                self._orders.popitem(last=False)
-        return order
 
     def _read_limits(self, mailing_ids: list[int]) -> dict[int, tuple[Limit, ...]]:
         with self._factory() as session:

@@ -123,6 +123,8 @@ def _nothing_in_flight(
         return f"{slices.queued:,} copies are handed out and wait for a free send worker."
     if slices.limited:
         return f"{_limits(mailing, relay, now)} is reached. The next mail goes out at {clock_time(slices.next_at)}."
+    if slices.roomless:
+        return "Its attachments wait for those of other campaigns: the memory of a send worker holds so many at once."
     if mailing.enrolled_at is None:
         return f"The audience is being enrolled: {mailing.enrolled_count:,} so far."
     if not counts[DeliveryState.PENDING]:
@@ -159,6 +161,7 @@ _OPEN_SLICES = text("""
 SELECT count(*) FILTER (WHERE worker_id IS NOT NULL) AS leased,
     coalesce(sum(row_count) FILTER (WHERE worker_id IS NULL AND published_at IS NOT NULL), 0) AS queued,
     count(*) FILTER (WHERE hold_reason = 'limit' AND due_at > :now) AS limited,
+    count(*) FILTER (WHERE hold_reason = 'room') AS roomless,
     min(due_at) FILTER (WHERE hold_reason = 'limit' AND due_at > :now) AS next_at
 FROM slices WHERE mailing_id = :mailing AND closed_at IS NULL
 """)
