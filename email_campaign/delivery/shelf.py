@@ -26,9 +26,18 @@ WAITING_SECONDS = 15.0
 class Shelf:
     """The orders of one process; for all its threads."""
 
-    def __init__(self, factory: SessionFactory, settings: Settings) -> None:
+    def __init__(
+        self,
+        factory: SessionFactory,
+        settings: Settings,
+        *,
+        room_bytes: int = ROOM_BYTES,
+        turn_seconds: float = TURN_SECONDS,
+    ) -> None:
         self._factory = factory
         self._settings = settings
+        self._room_bytes = room_bytes
+        self._turn_seconds = turn_seconds
         self._orders: OrderedDict[int, Order] = OrderedDict()
         self._since: dict[int, float] = {}
         self._users: Counter[int] = Counter()
@@ -71,14 +80,14 @@ class Shelf:
         """Whether the mailing has had its turn, and another one waits for room."""
         now = time.monotonic()
         waits = any(now - at < WAITING_SECONDS for other, at in self._refused.items() if other != mailing_id)
-        return waits and now - self._since[mailing_id] > TURN_SECONDS
+        return waits and now - self._since[mailing_id] > self._turn_seconds
 
     def _make_room(self, needed: int) -> bool:
         """Put away orders that nobody works on, the longest unused first, until there is room. Whether there is."""
         idle = deque(one for one in self._orders if not self._users[one])
-        while idle and (len(self._orders) >= ORDERS_KEPT or self._taken + needed > ROOM_BYTES):
+        while idle and (len(self._orders) >= ORDERS_KEPT or self._taken + needed > self._room_bytes):
             del self._orders[idle.popleft()]
-        return not needed or self._taken + needed <= ROOM_BYTES
+        return not needed or self._taken + needed <= self._room_bytes
 
     @property
     def _taken(self) -> int:

@@ -1,17 +1,22 @@
 """The mail of one delivery: the same for ever, with the headers of its kind, whatever its press wrote before."""
 
 import email
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from email.message import EmailMessage
 from email.policy import SMTP, default
 
+import dkim
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 
+from email_campaign.content.dkim import Signer
 from email_campaign.content.language import RenderError, compile_content
 from email_campaign.content.mime import BadHeader
+from email_campaign.content.parts import attached_part
 from email_campaign.delivery.compose import Keys, Letterhead, Press, read_unsubscribe_token, unsubscribe_url
 
 NOW = datetime(2026, 11, 22, 12, 30, 5, 999_999, tzinfo=UTC)
@@ -32,6 +37,7 @@ LETTERHEAD = Letterhead(
     ),
 )
 ANNA = {"name": "Anna", "city": "Köln", "plan": "gold", "address": "anna@example.test"}
+PDF = attached_part("prices.pdf", "application/pdf", [bytes(range(256)) * 300])
 ANY_TEXT = st.text(st.characters(codec="utf-8"), min_size=1) | st.text("ab \n\r\t.=é漢%<&\0", min_size=1)
 
 
@@ -109,3 +115,25 @@ def test_one_contact_that_does_not_fit_leaves_the_press_to_the_others() -> None:
     with pytest.raises(BadHeader):
         press.compose(7, {**ANNA, "address": "a@b.c\r\nBcc: d@e.f"}, NOW)
     assert press.compose(7, ANNA, NOW) == Press(LETTERHEAD, KEYS).compose(7, ANNA, NOW)
+
+
+def test_copies_share_the_bytes_of_their_attachments_and_are_whole_with_them() -> None:
+    press = Press(replace(LETTERHEAD, attached=(PDF, PDF)), KEYS)
+    anna, bert = press.compose(7, ANNA, NOW), press.compose(8, {**ANNA, "name": "Bert"}, NOW)
+    assert all(one is other for one, other in zip(anna.behind, bert.behind, strict=True))
+    assert len(anna.own) < 3_000
+    assert anna.sha256 == hashlib.sha256(anna.data).digest()
+    assert Press(replace(LETTERHEAD, attached=(PDF, PDF)), KEYS).compose(7, ANNA, NOW) == anna
+    message = read(anna.data)
+    assert [part.get_content_type() for part in message.iter_attachments()] == ["application/pdf"] * 2
+    words = message.get_body(("html",))
+    assert words is not None
+    assert words.get_content() == read(Press(LETTERHEAD, KEYS).compose(7, ANNA, NOW).data).get_body().get_content()  # type: ignore[union-attr]
+
+
+def test_the_signature_covers_the_attachments() -> None:
+    signer = Signer("example.com", "mail", generate_private_key(public_exponent=65537, key_size=1024))
+    data = Press(replace(LETTERHEAD, attached=(PDF,), signer=signer), KEYS).compose(7, ANNA, NOW).data
+    assert dkim.verify(data, dnsfunc=lambda *_, **__: signer.record.encode())
+    swapped = data.replace(b"AAECAwQF", b"AAECAwQG", 1)
+    assert not dkim.verify(swapped, dnsfunc=lambda *_, **__: signer.record.encode())

@@ -9,7 +9,7 @@ import pytest
 
 from email_campaign.delivery.connect import RelayTarget, open_connection
 from email_campaign.delivery.replies import Phase
-from email_campaign.delivery.smtp import Connection, Dropped, Said, Timeouts
+from email_campaign.delivery.smtp import WRITTEN_AT_ONCE, Connection, Dropped, Said, Timeouts
 
 MAIL = b"Subject: Hi\r\n\r\nHello\r\n.dot\r\n"
 SENDER = "s@example.org"
@@ -192,3 +192,79 @@ def test_every_reply_has_its_own_time_and_the_dot_a_longer_one() -> None:
     waited = conversation(Relay([GO]), slow, FAST)
     assert isinstance(waited, float)
     assert waited >= 0.4
+
+
+PIECES = [b"--b\r\n", b"QUJD" * 19 + b"\r\n", (b"QUJD" * 19 + b"\r\n") * 100_000, b"--b--\r\n"]
+
+
+def test_pieces_that_follow_are_written_as_one_mail_with_the_next_envelope_behind() -> None:
+    relay = Relay([])
+
+    async def two(connection: Connection) -> list[object]:
+        assert await _one(connection) is None
+        first = await connection.body(MAIL, (SENDER, "b@x.example"), PIECES)
+        return [first.reply.code, await connection.envelope(SENDER, "b@x.example"), connection.is_open]
+
+    taking = _taking_slowly(relay, [GO, b"250 taken\r\n" + GO])
+    assert conversation(taking, two) == [250, None, True]
+    stuffed = MAIL.replace(b"\n.dot", b"\n..dot") + b"".join(PIECES) + b".\r\n"
+    wire = b"".join(relay.writes)
+    envelope = b"MAIL FROM:<s@example.org>\r\nRCPT TO:<%b@x.example>\r\nDATA\r\n"
+    assert wire == envelope % b"a" + stuffed + envelope % b"b"
+
+
+def test_a_relay_that_takes_a_long_mail_slowly_finds_little_of_it_waiting_in_memory() -> None:
+    waiting: list[int] = []
+
+    async def watched(connection: Connection) -> int:
+        assert await _one(connection) is None
+        body = asyncio.ensure_future(connection.body(MAIL, None, PIECES))
+        while not body.done():
+            waiting.append(connection._transport.get_write_buffer_size())
+            await asyncio.sleep(0)
+        return (await body).reply.code
+
+    assert conversation(_taking_slowly(Relay([]), [GO, b"250 taken\r\n"]), watched) == 250
+    assert 0 < max(waiting) <= 3 * WRITTEN_AT_ONCE
+
+
+def test_a_refusal_in_the_midst_of_a_long_mail_counts_and_ends_the_connection() -> None:
+    async def refused(connection: Connection) -> tuple[int, bool]:
+        assert await _one(connection) is None
+        said = await connection.body(MAIL, (SENDER, "b@x.example"), [b"".join(PIECES)] * 4)
+        return said.reply.code, connection.is_open
+
+    assert conversation(Relay([GO, b"552 5.3.4 too big\r\n"]), refused) == (552, False)
+
+
+def test_a_drop_in_the_midst_of_a_long_mail_is_a_drop_of_its_body() -> None:
+    async def dropped(connection: Connection) -> Phase:
+        assert await _one(connection) is None
+        with pytest.raises(Dropped) as drop:
+            await connection.body(MAIL, None, [b"".join(PIECES)] * 4)
+        return drop.value.phase
+
+    assert conversation(Relay([GO, b""]), dropped) is Phase.BODY
+
+
+def _taking_slowly(relay: Relay, replies: list[bytes]) -> Relay:
+    """The relay, reading 16 kB at a time, and answering an envelope or a dot once it has all of it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(b"220 hello\r\n")
+            await reader.readline()
+            writer.write(relay.greeting)
+            last = b""
+            while data := await reader.read(16 * 1024):
+                relay.writes.append(data)
+                last = (last + data)[-200:]
+                if replies and (last.endswith(b"DATA\r\n") or b"\r\n.\r\n" in last):
+                    writer.write(replies.pop(0))
+                    last = b""
+                await asyncio.sleep(0)
+        writer.close()
+        relay.is_over.set()
+
+    relay.serve = serve  # type: ignore[method-assign]
+    return relay

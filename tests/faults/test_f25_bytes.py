@@ -6,6 +6,7 @@ What the parts read as is tested in tests/content/test_mime.py, and the signatur
 
 import email
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import default
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from email_campaign.content.dkim import Signer
 from email_campaign.content.language import compile_content
 from email_campaign.content.mime import BadHeader
+from email_campaign.content.parts import LINE_BYTES, attached_part
 from email_campaign.delivery.compose import Keys, Letterhead, Press, read_unsubscribe_token
 
 KEYS = Keys(b"m" * 32, b"u" * 32, b"a" * 32)
@@ -49,6 +51,14 @@ WORDS = ANYTHING | NASTY | INJECTED
 ADDRESS = st.from_regex(r"[a-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-z0-9-]{1,60}\.(example|test)", fullmatch=True)
 
 
+FILES = st.lists(st.tuples(WORDS, WORDS | st.sampled_from(["text/html", "message/rfc822"]), st.binary()), max_size=3)
+
+
+def cut(data: bytes) -> list[bytes]:
+    """A file in pieces, as it is read."""
+    return [data[start : start + LINE_BYTES] for start in range(0, len(data), LINE_BYTES)]
+
+
 @st.composite
 def mails(draw: st.DrawFn) -> tuple[Letterhead, dict[str, Any], bytes]:
     """A mail for anybody from anybody; an address that no header can carry is refused, and that is fine too."""
@@ -64,6 +74,7 @@ def mails(draw: st.DrawFn) -> tuple[Letterhead, dict[str, Any], bytes]:
         public_url="https://mail.example/" + "p" * draw(st.integers(0, 200)),
         content=CONTENT,
         signer=SIGNER,
+        attached=tuple(attached_part(name, kind, cut(data)) for name, kind, data in draw(FILES)),
     )
     recipient = {"name": draw(WORDS), "address": draw(ADDRESS), "subject": draw(WORDS), "body": draw(WORDS)}
     message = Press(letterhead, KEYS).compose(draw(st.integers(1, 2**40)), recipient, NOW)
@@ -114,7 +125,29 @@ def test_f25_sender_and_recipient_are_who_they_are_for_any_name(mail: tuple[Lett
     assert isinstance(parsed, EmailMessage)
     assert [a.addr_spec for a in parsed["From"].addresses] == [letterhead.from_address]
     assert [a.addr_spec for a in parsed["To"].addresses] == [recipient["address"]]
-    assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    words = ["multipart/alternative", "text/plain", "text/html"]
+    kinds = [part.get_content_type() for part in parsed.walk()]
+    files = len(letterhead.attached)
+    assert kinds[: len(kinds) - files] == (["multipart/mixed", *words] if files else words)
+    assert len(list(parsed.iter_attachments())) == files
+
+
+@given(st.lists(st.tuples(ANYTHING | NASTY | INJECTED, st.binary(max_size=200)), min_size=1, max_size=3))
+def test_f25_a_file_is_what_it_was_under_any_name(files: list[tuple[str, bytes]]) -> None:
+    attached = tuple(attached_part(name, "application/pdf", cut(data)) for name, data in files)
+    letterhead = Letterhead(1, "campaign", "", "", "news@example.com", "", (1,), "", "https://mail.example", CONTENT)
+    press = Press(replace(letterhead, attached=attached), KEYS)
+    parsed = email.message_from_bytes(
+        press.compose(1, {"address": "a@b.example", "body": ""}, NOW).data, policy=default
+    )
+    assert isinstance(parsed, EmailMessage)
+    parts = list(parsed.iter_attachments())
+    assert [part.get_payload(decode=True) for part in parts] == [data for _, data in files]
+    assert [part.get_filename() for part in parts] == [name for name, _ in files]
+    for part in parts:
+        assert sorted(part.keys()) == ["Content-Disposition", "Content-Transfer-Encoding", "Content-Type"]
+        assert (part.get_content_type(), part.get_content_disposition()) == ("application/pdf", "attachment")
+        assert not part.defects
 
 
 @settings(max_examples=60)
