@@ -75,9 +75,11 @@ def service_for(stand: Stand, sink: Sink, **update: Any) -> Iterator[Service]:
         yield service
 
 
-def measure(stand: Stand, service: Service, list_id: int, count: int, samples: Sampling | None = None) -> Run:
+def measure(
+    stand: Stand, service: Service, list_id: int, count: int, samples: Sampling | None = None, *, file: bytes = b""
+) -> Run:
     """Draft and launch a campaign to the list, wait for its end, check that its numbers add up. Raises VoidRun."""
-    campaign_id = draft(service, list_id)
+    campaign_id = draft(service, list_id, file)
     analyse(stand)
     roots = _roots(stand, service)
     before, written = _cpu(roots), _written(stand)
@@ -99,14 +101,18 @@ def measure(stand: Stand, service: Service, list_id: int, count: int, samples: S
     )
 
 
-def draft(service: Service, list_id: int, **fields: Any) -> int:
-    """A campaign with the benchmarks' letter, not launched; its id."""
+def draft(service: Service, list_id: int, file: bytes = b"", **fields: Any) -> int:
+    """A campaign with the benchmarks' letter and perhaps a file, not launched; its id."""
     unique = time.monotonic_ns()
     words = {"subject": letter.SUBJECT, "html": letter.HTML, "text": letter.TEXT}
     template_id = service.post("/templates", name=f"Letter {unique}", **words)["id"]
     sender = {"from_name": letter.FROM_NAME, "from_address": letter.FROM_ADDRESS}
     draft = {"template_id": template_id, "list_ids": [list_id], **sender, **fields}
-    return int(service.post("/campaigns", name=f"Campaign {unique}", **draft)["id"])
+    campaign_id = int(service.post("/campaigns", name=f"Campaign {unique}", **draft)["id"])
+    if file:
+        answer = service.api.post(f"/campaigns/{campaign_id}/attachments", files={"file": ("prices.pdf", file)})
+        answer.raise_for_status()
+    return campaign_id
 
 
 def wait_for_end(service: Service, campaign_id: int) -> datetime:

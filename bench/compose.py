@@ -12,7 +12,8 @@ from functools import partial
 from bench.options import Options
 from bench.report import Report
 from email_campaign.content.language import Content, compile_content
-from email_campaign.delivery.compose import Keys, Letterhead, Press
+from email_campaign.content.parts import attached_part
+from email_campaign.delivery.compose import Keys, Letterhead, Message, Press
 
 MAILS = 5_000
 ROUNDS = 5
@@ -36,6 +37,10 @@ HTML = "<html><body><h1>Hello {{ name }}</h1>\n" + BODY + OWN + FOOT + "</body><
 NEAR = "{% if city == 'Leipzig' %}<p>We are near you.</p>{% else %}<p>We are far away.</p>{% endif %}\n"
 LINKS = HTML.replace(FOOT, "".join(LINK.format(n=n) for n in range(20)) + FOOT)
 
+ATTACHED = "with an attachment"
+FILE = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(3_125))
+"""100 kB that cannot be made smaller, as most attachments."""
+
 CONTENTS = {
     "plain": compile_content("News for {{ name }}", "", TEXT + "More of the same text.\n" * 60),
     "two parts": compile_content("News for {{ name }}", HTML, TEXT + "More of the same.\n" * 100),
@@ -43,12 +48,13 @@ CONTENTS = {
     "20 links": compile_content("News for {{ name }}", LINKS, TEXT + "More of the same text.\n" * 60),
     "with a condition": compile_content("News for {{ name }}", HTML.replace(OWN, NEAR + OWN), TEXT),
     "text from HTML": compile_content("News for {{ name }}", LINKS, ""),
+    ATTACHED: compile_content("News for {{ name }}", HTML, TEXT),
     "text from each result": compile_content("{{ name }}", LINKS + "<p {% if city %}id='x'{% endif %}>Bye</p>", ""),
 }
 
 
-def press_of(content: Content) -> Press:
-    """The press of a campaign that says this."""
+def press_of(content: Content, file: bytes = b"") -> Press:
+    """The press of a campaign that says this and carries this file."""
     letterhead = Letterhead(
         mailing_id=12,
         kind="campaign",
@@ -60,6 +66,7 @@ def press_of(content: Content) -> Press:
         list_name="News",
         public_url="https://mail.example",
         content=content,
+        attached=(attached_part("prices.pdf", "application/pdf", [file]),) if file else (),
     )
     return Press(letterhead, Keys(message_id=b"m" * 32, unsubscribe=b"u" * 32, address=b"a" * 32))
 
@@ -74,14 +81,13 @@ def render(content: Content, number: int) -> object:
     return content.render({**recipient(number), "unsubscribe_url": UNSUBSCRIBE.format(number)})
 
 
-def fast(press: Press, number: int) -> bytes:
+def fast(press: Press, number: int) -> tuple[Message, bytes]:
     """Our way, with the hash that the attempt keeps."""
-    data = press.compose(number, recipient(number), START + timedelta(microseconds=100 * number)).data
-    hashlib.sha256(data).digest()
-    return data
+    message = press.compose(number, recipient(number), START + timedelta(microseconds=100 * number))
+    return message, message.sha256
 
 
-def slow(content: Content, number: int) -> bytes:
+def slow(content: Content, file: bytes, number: int) -> bytes:
     """The standard library's way."""
     unsubscribe_url = UNSUBSCRIBE.format(number)
     mail = content.render({**recipient(number), "unsubscribe_url": unsubscribe_url})
@@ -100,6 +106,8 @@ def slow(content: Content, number: int) -> bytes:
     message.set_content(mail.text)
     if mail.html is not None:
         message.add_alternative(mail.html, subtype="html")
+    if file:
+        message.add_attachment(file, maintype="application", subtype="pdf", filename="prices.pdf")
     return message.as_bytes()
 
 
@@ -119,9 +127,10 @@ def microseconds(make: Callable[[int], object], mails: int) -> float:
 def run(_options: Options, report: Report) -> None:
     """Every kind of content: rendered alone, composed our way, and the standard library's way."""
     for name, content in CONTENTS.items():
-        press = press_of(content)
-        size = f"{len(fast(press, 1)):,} bytes"
-        report.add(f"EmailMessage: {name}", microseconds(partial(slow, content), MAILS // 20), "µs a mail")
+        file = FILE if name == ATTACHED else b""
+        press = press_of(content, file)
+        size = f"{len(fast(press, 1)[0].data):,} bytes"
+        report.add(f"EmailMessage: {name}", microseconds(partial(slow, content, file), MAILS // 20), "µs a mail")
         report.add(f"render: {name}", microseconds(partial(render, content), MAILS), "µs a mail")
         ours = microseconds(partial(fast, press), MAILS)
         report.add(f"compose: {name}", ours, "µs a mail", against=f"EmailMessage: {name}", note=size)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import campaign, compose, inbox, relays, scale_enrol, scale_fair, scale_ledger, speed
+from bench import attached, campaign, compose, inbox, relays, scale_enrol, scale_fair, scale_ledger, speed
 from bench.options import Options
 from bench.report import Report
 
@@ -24,6 +24,7 @@ GROUPS: dict[str, Group] = {
     "enrolment": Group("enrolling a million beside a bare INSERT … SELECT", scale_enrol.run),
     "ledger": Group("work and pages with ten million copies, also under an old snapshot", scale_ledger.run),
     "compose": Group("processor time of composing a mail, beside EmailMessage", compose.run),
+    "attachments": Group("attachments: memory of a send worker at the most, and what 100 kB cost", attached.run),
     "inbox": Group("how fast the inbox of `make run` takes mail", inbox.run),
     "campaign": Group(
         "a campaign end to end, alone: quick, and with --profile it tells where the time goes", campaign.run
