@@ -14,8 +14,8 @@ from email_campaign.db import SessionFactory
 from email_campaign.delivery.orders import Order, attached_bytes, read_order
 from email_campaign.settings import Settings
 
-ROOM_BYTES = 50_000_000
-"""Of attachments as they stand in mails: two mailings with the most that one may carry, five with the default."""
+ROOM_BYTES = 30_000_000
+"""Of attachments as they stand in mails: one mailing with the most that one may carry, three with the default."""
 ORDERS_KEPT = 32
 TURN_SECONDS = 10.0
 """So long a mailing has its room when another one waits for it."""
