@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from email_campaign.campaigns.mailings import halt
 from email_campaign.log import blot_addresses
 
-SENDERS_FAULT = ("policy", "sender_address", "content")
+SENDERS_FAULT = ("policy", "sender_address", "content", "too_large")
 """Reasons of `replies.judge` that speak of us and not of the recipient."""
 LEAST_REFUSED = 20
 LEAST_DOMAINS = 3

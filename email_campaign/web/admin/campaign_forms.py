@@ -143,7 +143,11 @@ def _preview(session: Session, form: Form, settings: Settings, now: datetime) ->
         list_ids=list_ids,
     )
     campaign = Campaign(
-        id=mailing.id, name=form["name"], template_id=whole_number(form["template_id"]), attachment_ids=[], mailing=mailing
+        id=mailing.id,
+        name=form["name"],
+        template_id=whole_number(form["template_id"]),
+        attachment_ids=[],
+        mailing=mailing,
     )
     if form["contact"]:
         recipient = recipient_of(find_contact(session, form["contact"]))
