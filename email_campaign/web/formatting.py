@@ -13,6 +13,7 @@ NOTHING = "–"
 # What is over comes first and what is still to come last, so that the bar fills from the left.
 STATES_IN_A_BAR = ("accepted", "sending", "deferred", "unknown", "rejected", "skipped", "cancelled", "pending")
 SMALLEST_SHARE = 0.6  # per cent of a bar's width: one lost mail in a million must be seen
+SMALLEST_RATE = 0.05  # a second; less reads as 0
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -33,6 +34,11 @@ def number(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}".removesuffix(".0")
+
+
+def visible_rate(per_second: float | None) -> float | None:
+    """A rate as a card shows it: none between two bursts, where it would read as 0 while work goes on."""
+    return per_second if per_second is not None and per_second >= SMALLEST_RATE else None
 
 
 def count(value: int | None, singular: str, plural: str = "") -> str:
@@ -139,6 +145,7 @@ def folded(events: Iterable[Mapping[str, Any]]) -> list[tuple[bool, list[Mapping
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "rate_limits": limits.spell,
+    "visible_rate": visible_rate,
     "counted": count,
     "percent": percent,
     "bytes": file_size,

@@ -1,4 +1,4 @@
-"""What plain text becomes on a page: addresses that may break before the @, times in the viewer's zone."""
+"""What plain text becomes on a page: addresses that break before the @ or a dot, times in the viewer's zone."""
 
 import re
 from datetime import UTC, datetime
@@ -48,5 +48,10 @@ def _special(found: re.Match[str]) -> Markup:
     local, domain = found["local"], found["domain"]
     shown = in_own_script(domain)
     is_long = len(f"{local}@{shown}") > FITS
-    words = Markup("{}<wbr>@{}").format(local, shown) if is_long else escape(f"{local}@{shown}")
+    words = Markup("{}<wbr>@{}").format(_breakable(local), _breakable(shown)) if is_long else escape(f"{local}@{shown}")
     return words if shown == domain else Markup('<span title="{}">{}</span>').format(found[0], words)
+
+
+def _breakable(part: str) -> Markup:
+    """A half of an address that does not fit by itself breaks before its dots, and not within a word."""
+    return Markup("<wbr>.").join(part.split(".")) if len(part) > FITS else escape(part)

@@ -18,6 +18,12 @@ def test_numbers_carry_separators(value: float | None, text: str) -> None:
     assert formatting.number(value) == text
 
 
+@pytest.mark.parametrize(("rate", "shown"), [(None, None), (0.0, None), (0.04, None), (0.06, 0.06), (120.0, 120.0)])
+def test_no_card_says_that_nothing_a_second_is_done_between_two_bursts(rate: float | None, shown: float | None) -> None:
+    assert formatting.visible_rate(rate) == shown
+    assert formatting.number(formatting.visible_rate(rate)) != "0"
+
+
 def test_one_is_singular() -> None:
     assert formatting.count(1, "contact") == "1 contact"
     assert formatting.count(2000, "contact") == "2,000 contacts"

@@ -14,6 +14,15 @@ def test_a_long_address_may_break_before_its_at_sign_and_a_short_one_need_not() 
     assert prose("ada@choir.example") == "ada@choir.example"
 
 
+def test_a_half_that_does_not_fit_by_itself_breaks_before_its_dots() -> None:
+    assert prose("secretary.of.the.observatory@stars.example") == (
+        "secretary<wbr>.of<wbr>.the<wbr>.observatory<wbr>@stars.example"
+    )
+    assert prose("ada@mail.department.of.the.observatory.example") == (
+        "ada<wbr>@mail<wbr>.department<wbr>.of<wbr>.the<wbr>.observatory<wbr>.example"
+    )
+
+
 def test_a_domain_is_shown_in_its_own_script_with_the_form_that_is_mailed_beside_it() -> None:
     assert prose("To zoe@xn--bcher-kva.example, today") == (
         'To <span title="zoe@xn--bcher-kva.example">zoe@bücher.example</span>, today'

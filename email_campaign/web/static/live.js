@@ -33,7 +33,9 @@ function showField(element, data) {
   const text = { number, duration, text: (v) => v ?? "", percent: (v) => percent(v, at(data, element.dataset.liveOf)) }[format](value);
   if (said.get(element) !== text) sayWithTimes(element, text);
   said.set(element, text);
-  if (element.parentElement.hidden && value !== null) element.parentElement.hidden = false;
+  const box = element.parentElement;
+  if (box.parentElement?.matches(".task-line")) box.hidden = value === null || value === "";
+  else if (box.hidden && value !== null) box.hidden = false;
 }
 
 function showBar(bar, counts) {
