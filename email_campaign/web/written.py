@@ -15,6 +15,7 @@ from email_campaign.audience.lists import MailingList
 from email_campaign.campaigns import limits
 from email_campaign.campaigns.campaigns import Draft
 from email_campaign.campaigns.limits import RateLimits
+from email_campaign.campaigns.mailings import UnknownPolicy
 from email_campaign.content.templates import Template, TemplateDraft
 
 Written = Mapping[str, Any]
@@ -65,6 +66,11 @@ def mailing_list(one: MailingList) -> Written:
 def contact(one: Contact) -> Written:
     """Of a contact."""
     return {"name": one.name, "attributes": one.attributes}
+
+
+def unknown_policy(one: UnknownPolicy) -> Written:
+    """Of a campaign that was launched: what happens with its unknown copies."""
+    return {"unknown_policy": one.value}
 
 
 def rate_limits(ones: RateLimits) -> Written:

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from email_campaign.audience.suppressions import Suppression, SuppressionReason
 from email_campaign.campaigns.mailings import MailingState
 from email_campaign.db import SessionFactory
-from tests.factories import make_campaign, make_contact, make_list, make_template
+from tests.factories import make_campaign, make_contact, make_list, make_suppression, make_template
 
 FORMS: list[tuple[str, Callable[[Session], Any], dict[str, str], str, str]] = [
     (
@@ -117,3 +118,38 @@ def test_the_limits_of_the_relay_and_of_a_campaign_that_is_sent_collide_too(
             assert answer.status_code == status
         assert "they saved “5 a second”. You changed it too: the form has yours." in answer.text
         assert _shown(answer.text)["limits"] == "7 a second"
+
+
+def test_who_sets_the_policy_for_unknown_copies_from_an_old_page_is_told_and_changes_nothing(
+    signed_in: TestClient, session_factory: SessionFactory
+) -> None:
+    with session_factory.begin() as session:
+        campaign = make_campaign(session, template=make_template(session), state=MailingState.FINISHED)
+    page = f"/admin/campaigns/{campaign.id}"
+    version = _open(signed_in, page)
+    policy = f"{page}/unknown/policy"
+    assert signed_in.post(policy, data={"unknown_policy": "resend", "version": version}).status_code == 303
+    assert signed_in.post(policy, data={"unknown_policy": "hold", "version": version}).status_code == 303
+    told = signed_in.get(page).text
+    assert "Somebody else chose meanwhile, and that holds: Unknown copies are sent again" in told
+    assert 'value="resend" checked' in told
+    assert signed_in.post(policy, data={"unknown_policy": "hold", "version": _open(signed_in, page)}).status_code == 303
+    assert 'value="hold" checked' in signed_in.get(page).text
+
+
+def test_a_suppression_that_is_newer_than_the_page_is_not_lifted_with_the_old_one(
+    signed_in: TestClient, session_factory: SessionFactory
+) -> None:
+    with session_factory.begin() as session:
+        contact = make_contact(session)
+        old = make_suppression(session, contact.address)
+    page = f"/admin/contacts/{contact.id}"
+    assert f'name="suppression_id" value="{old.id}"' in signed_in.get(page).text
+    with session_factory.begin() as session:
+        session.delete(session.get_one(Suppression, old.id))
+        session.flush()
+        make_suppression(session, contact.address, SuppressionReason.COMPLAINT)
+    assert signed_in.post(f"{page}/lift", data={"suppression_id": str(old.id)}).status_code == 303
+    assert "was suppressed anew meanwhile" in signed_in.get(page).text
+    with session_factory() as session:
+        assert session.query(Suppression).one().reason is SuppressionReason.COMPLAINT

@@ -27,6 +27,7 @@ from email_campaign.web.admin import wording
 from email_campaign.web.admin.campaign_content import recipient_for
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
+from email_campaign.web.formatting import visible_rate
 from email_campaign.web.pages import render
 from email_campaign.web.paging import PageDep
 
@@ -102,7 +103,7 @@ def campaign_numbers(session: Session, campaign_id: int, now: datetime) -> dict[
         "counts": counts,
         "audience": going.audience,
         "not_reached": wording.not_reached(going.counts),
-        "rate": going.rate_per_second,
+        "rate": visible_rate(going.rate_per_second),
         "seconds_left": going.seconds_left,
         "doing": doing(campaign.mailing, going),
         "sentence": sentence,
@@ -154,6 +155,7 @@ def launched_context(session: Session, campaign: Campaign, now: datetime) -> dic
         "attached": attachments_of(session, campaign.attachment_ids),
         "events": wording.tell(_events(session, campaign.id)),
         "is_live": is_going(mailing),
+        "policy_version": written.version_of(written.unknown_policy(mailing.unknown_policy)),
     }
 
 

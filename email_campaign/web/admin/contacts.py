@@ -149,10 +149,13 @@ def suppress(
 
 
 @router.post("/{contact_id}/lift")
-def lift(request: Request, session: SessionDep, contact_id: PathId) -> Response:
-    """Allow this contact's address to be mailed again."""
+def lift(request: Request, session: SessionDep, contact_id: PathId, form: FormDep) -> Response:
+    """Allow this contact's address to be mailed again, if the suppression is the one that the page showed."""
     contact = contacts.get_contact(session, contact_id)
     suppression = suppressions.find_suppression(session, contact.address_hash)
+    if suppression is not None and form["suppression_id"] not in ("", str(suppression.id)):
+        told = f"{contact.address} was suppressed anew meanwhile, and stays so: look at the reason."
+        return redirect(request, f"{HERE}/{contact_id}", told, "warning")
     if suppression is not None:
         suppressions.lift_suppression(session, suppression.id)
         session.commit()

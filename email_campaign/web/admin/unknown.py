@@ -31,8 +31,10 @@ from email_campaign.reports.progress import progress
 from email_campaign.reports.unknown import UnknownCopy, read_unknown, unknown_counts, unknown_of
 from email_campaign.settings import Settings
 from email_campaign.tasks.tasks import Task
+from email_campaign.web import written
 from email_campaign.web.admin import delivery_words, wording
 from email_campaign.web.admin.listing import read_listing
+from email_campaign.web.collisions import collide
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.formatting import number
 from email_campaign.web.forms import Form, FormDep
@@ -134,16 +136,20 @@ def change_unknown_policy(
     policy = next((one for one in UnknownPolicy if one == form["unknown_policy"]), None)
     if policy is None:
         raise Invalid.field("unknown_policy", "Choose to hold unknown copies or to send them again.")
+    said = {
+        UnknownPolicy.HOLD: "Unknown copies are held from now on, until somebody decides about them.",
+        UnknownPolicy.RESEND: "Unknown copies are sent again from now on, once each.",
+    }
+    theirs = campaigns.get_locked(session, campaign_id).mailing.unknown_policy
+    if collide(form["version"], written.unknown_policy(theirs), written.unknown_policy(policy)):
+        # Of two choices, whoever collides has changed nothing: they sent back what the page showed them.
+        return redirect(request, here, f"Somebody else chose meanwhile, and that holds: {said[theirs]}", "warning")
     try:
         change_policy(session, campaign_id, policy, actor=user.name)
     except Conflict as error:
         return redirect(request, here, error.message, "warning")
     session.commit()
     queue.nudge(queue.SWEEP)
-    said = {
-        UnknownPolicy.HOLD: "Unknown copies are held from now on, until somebody decides about them.",
-        UnknownPolicy.RESEND: "Unknown copies are sent again from now on, once each.",
-    }
     return redirect(request, here, said[policy])
 
 
