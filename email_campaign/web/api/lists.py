@@ -7,12 +7,14 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from email_campaign import queue
 from email_campaign.audience import contacts, lists, subscriptions
 from email_campaign.audience.lists import MailingList, MemberCounts
 from email_campaign.audience.subscriptions import Source, Subscription, SubscriptionState
 from email_campaign.campaigns import welcome_mail
+from email_campaign.reports.welcome import welcome_mail as welcome_mail_of
 from email_campaign.web import written
-from email_campaign.web.deps import NowDep, PathId, SessionDep
+from email_campaign.web.deps import ApiUser, NowDep, PathId, SessionDep
 from email_campaign.web.etags import TAGGED, IfMatchDep, set_etag
 from email_campaign.web.idempotency import OnceDep
 from email_campaign.web.paging import Page, PageDep, read_page
@@ -22,7 +24,10 @@ router = APIRouter(prefix="/lists", tags=["lists"])
 
 Name = Annotated[str, Field(examples=["Newsletter"])]
 Description = Annotated[str, Field(examples=["Once a month, what is new"])]
-WELCOME = "The template that whoever is confirmed gets once, by hand or API or by themselves, never by an import."
+WELCOME = (
+    "The template that whoever is confirmed gets once, by hand or API or by themselves; by an import only where that "
+    "was asked for."
+)
 
 
 class ListIn(BaseModel):
@@ -91,6 +96,19 @@ class MemberOut(BaseModel):
     unsubscribed_at: datetime | None
 
 
+class WelcomeOut(BaseModel):
+    """The welcome mail of a list, over every mailing that it had."""
+
+    template_id: int | None = Field(description="Null where the list has none (any more).")
+    why_paused: str | None = Field(
+        description="Why nobody is welcomed until it is resumed; null where it goes out.",
+        examples=["The relay refuses what we send."],
+    )
+    sent_count: int
+    waiting_count: int = Field(description="On their way, or tried again.")
+    missed_count: int = Field(description="Who did not get it, or perhaps did not.")
+
+
 @router.get("")
 def list_lists(session: SessionDep, page: PageDep) -> Page[ListOut]:
     """Lists in use, the newest first."""
@@ -139,6 +157,23 @@ def archive_list(session: SessionDep, now: NowDep, if_match: IfMatchDep, list_id
     session.commit()
 
 
+@router.get("/{list_id}/welcome")
+def show_welcome(session: SessionDep, list_id: PathId) -> WelcomeOut:
+    """The welcome mail of a list: how many got it, and whether it goes out."""
+    return _welcome(session, lists.get_list(session, list_id))
+
+
+@router.post("/{list_id}/welcome/resume")
+def resume_welcome(session: SessionDep, user: ApiUser, once: OnceDep, list_id: PathId) -> WelcomeOut:
+    """Let a paused welcome mail go on. 404 where none was sent yet, 409 where it is not paused."""
+    welcome_mail.resume_welcome(session, list_id, actor=user.name)
+    answer = _welcome(session, lists.get_list(session, list_id))
+    once.keep(200, answer)
+    session.commit()
+    queue.nudge(queue.DISPATCH)
+    return answer
+
+
 @router.get("/{list_id}/members")
 def list_members(
     session: SessionDep, page: PageDep, list_id: PathId, state: Annotated[SubscriptionState | None, Query()] = None
@@ -169,6 +204,17 @@ def unsubscribe_member(session: SessionDep, now: NowDep, list_id: PathId, contac
     subscriptions.get_subscription(session, contact_id, list_id)
     subscriptions.unsubscribe(session, contact_id, [list_id], Source.API, "", now)
     session.commit()
+
+
+def _welcome(session: Session, one: MailingList) -> WelcomeOut:
+    shown = welcome_mail_of(session, one)
+    return WelcomeOut(
+        template_id=one.welcome_template_id,
+        why_paused=shown.why_paused,
+        sent_count=shown.sent_count,
+        waiting_count=shown.waiting_count,
+        missed_count=shown.missed_count,
+    )
 
 
 def _counted(session: Session, one: MailingList) -> ListOut:
