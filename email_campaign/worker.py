@@ -28,6 +28,8 @@ from email_campaign import tracing
 from email_campaign.accounts import sessions as sign_ins
 from email_campaign.accounts import throttle
 from email_campaign.audience import import_checks, imports
+from email_campaign.audience.import_undo import TASK_KIND as UNDO_IMPORT
+from email_campaign.audience.import_undo import undo_handler
 from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.audience.welcomes import waiting_lists
 from email_campaign.backups import daily
@@ -38,6 +40,7 @@ from email_campaign.delivery import dispatch as dispatching
 from email_campaign.delivery import enrol as enrolling
 from email_campaign.delivery import sweep as sweeping
 from email_campaign.delivery import welcoming, workers
+from email_campaign.delivery.mailed import mailed
 from email_campaign.delivery.process import SendProcess
 from email_campaign.delivery.proof_task import PROOF_HANDLER
 from email_campaign.delivery.proof_task import TASK_KIND as PROOF
@@ -77,7 +80,12 @@ from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
 
-HANDLERS = {imports.TASK_KIND: IMPORT_HANDLER, PROOF: PROOF_HANDLER, RESOLVE_UNKNOWN: RESOLVE_HANDLER}
+HANDLERS = {
+    imports.TASK_KIND: IMPORT_HANDLER,
+    UNDO_IMPORT: undo_handler(mailed),
+    PROOF: PROOF_HANDLER,
+    RESOLVE_UNKNOWN: RESOLVE_HANDLER,
+}
 """Who carries out which kind of long task."""
 PROGRAMS = {daily.TASK_KIND: ("email_campaign.local.cli", "backup", "--task")}
 """Kinds that are no work of short steps: a program of its own carries such a task, under the task's lease."""

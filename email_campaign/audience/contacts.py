@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from email_campaign.address import BadAddress, address_hash, normalise
 from email_campaign.audience.attributes import MAX_ATTRIBUTES, check_attributes
+from email_campaign.audience.import_contacts import forget_met
 from email_campaign.audience.search import contains
 from email_campaign.audience.suppressions import Suppression
 from email_campaign.db import Base, BigId, CreatedAt
@@ -124,6 +125,7 @@ def erase_contact(session: Session, contact_id: int) -> None:
     erased = session.scalar(delete(Contact).where(Contact.id == contact_id).returning(Contact.address_hash))
     if erased is None:
         raise _no_contact(contact_id)
+    forget_met(session, contact_id)
     session.execute(update(Suppression).where(Suppression.address_hash == erased).values(address=None, detail=""))
 
 

@@ -9,9 +9,17 @@ from email_campaign.audience.attributes import is_storable
 from email_campaign.audience.import_files import ImportChunk, Upload, begin, file_is_kept
 from email_campaign.audience.import_mapping import FileMapping, layout_of
 from email_campaign.audience.import_preview import detect, sample
-from email_campaign.audience.imports import FILE_KEPT_DAYS, Import, begin_task, counts_of, take_in
+from email_campaign.audience.imports import (
+    FILE_KEPT_DAYS,
+    Import,
+    begin_task,
+    check_welcome,
+    counts_of,
+    lock_import,
+    take_in,
+)
 from email_campaign.audience.lists import get_live_list
-from email_campaign.errors import Conflict, Invalid, NotFound
+from email_campaign.errors import Conflict, Invalid
 from email_campaign.settings import Settings
 from email_campaign.tasks.tasks import Task, TaskState, create_task
 
@@ -45,6 +53,19 @@ def change_mapping(session: Session, import_id: int, mapping: FileMapping) -> Im
     return draft
 
 
+def choose_welcome(session: Session, import_id: int, *, sends: bool) -> Import:
+    """Whether those whom the import confirms get the welcome mail of the list.
+
+    Raises Invalid where there is none, NotFound, and Conflict once the import was started.
+    """
+    draft = _locked_draft(session, import_id)
+    if sends:
+        check_welcome(session, draft.list_id)
+    draft.sends_welcome = sends
+    session.flush()
+    return draft
+
+
 def start_draft(session: Session, import_id: int, settings: Settings, now: datetime) -> Import:
     """Make the task that imports the file as its mapping says.
 
@@ -73,7 +94,7 @@ def resume_import(session: Session, import_id: int, created_by: int | None, now:
 
     Raises NotFound, and Conflict where there is nothing to resume: it runs, it is done, or its file is gone.
     """
-    one = _locked(session, import_id)
+    one = lock_import(session, import_id)
     ended = session.get(Task, one.task_id) if one.task_id is not None else None
     if resumable_until(session, one, ended) is None or ended is None:
         raise Conflict("There is nothing to resume: the import runs, it is done, or its file is not kept any more.")
@@ -92,7 +113,7 @@ def reopen_import(session: Session, import_id: int, settings: Settings, now: dat
 
     Raises NotFound, and Conflict where rows of it are in already, or its file is gone.
     """
-    one = _locked(session, import_id)
+    one = lock_import(session, import_id)
     ended = session.get(Task, one.task_id) if one.task_id is not None else None
     if resumable_until(session, one, ended) is None or counts_of(one)["rows"]:
         raise Conflict("The file cannot be read in another way: rows of it are in already, or it is not kept any more.")
@@ -108,15 +129,8 @@ def reopen_import(session: Session, import_id: int, settings: Settings, now: dat
     return one
 
 
-def _locked(session: Session, import_id: int) -> Import:
-    found = session.get(Import, import_id, with_for_update=True, populate_existing=True)
-    if found is None:
-        raise NotFound(f"There is no import {import_id}.")
-    return found
-
-
 def _locked_draft(session: Session, import_id: int) -> Import:
-    draft = _locked(session, import_id)
+    draft = lock_import(session, import_id)
     if draft.task_id is not None:
         raise Conflict("This import was started already; its file cannot be read in another way any more.")
     return draft

@@ -42,6 +42,7 @@ class Upload:
     stream: Iterable[bytes]
     list_id: int | None
     created_by: int | None
+    sends_welcome: bool = False
 
 
 @dataclass(slots=True)

@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, cast, delete, func, literal, select
+from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from email_campaign.audience.import_checks import check_next
+from email_campaign.audience.import_contacts import Trace, note_met, share_undo_lock
 from email_campaign.audience.import_files import ImportChunk, file_from, hold_file
 from email_campaign.audience.import_layout import Layout
-from email_campaign.audience.import_people import Outcome, save_people, subscribe_people
+from email_campaign.audience.import_people import save_people, subscribe_people
 from email_campaign.audience.import_records import Record, records
 from email_campaign.audience.import_rows import Person, RefusedRow, judge
-from email_campaign.audience.imports import Import, ImportContact, ImportRefusal, counts_of
+from email_campaign.audience.imports import UNDO_KEPT_DAYS, Import, ImportRefusal, counts_of
 from email_campaign.audience.lists import get_live_list
 from email_campaign.settings import Settings
 from email_campaign.tasks.running import Handler, Step
@@ -60,7 +61,8 @@ def _close(session: Session, task: Task, settings: Settings, now: datetime) -> M
     complete = task.state is TaskState.SUCCEEDED
     if complete:
         session.execute(delete(ImportChunk).where(ImportChunk.import_id == ended.id))
-        session.execute(delete(ImportContact).where(ImportContact.import_id == ended.id))
+    has_met = ended.created_count + ended.changed_count + ended.unchanged_count > 0
+    ended.undoable_until = now + timedelta(days=UNDO_KEPT_DAYS) if has_met else None
     return {**counts_of(ended), "complete": complete, "line_count": task.done_count}
 
 
@@ -106,24 +108,18 @@ def _save(session: Session, running: Import, batch: _Batch, settings: Settings, 
     running.recoded_count += batch.recoded_count
     if not batch.people:
         return
+    share_undo_lock(session)
     saved = save_people(session, batch.people, settings, now)
-    met = _note_met(session, running.id, list(saved))
+    met = note_met(session, running.id, saved)
     for contact_id in met:
         match saved[contact_id]:
-            case Outcome.CREATED:
+            case Trace(was_created=True):
                 running.created_count += 1
-            case Outcome.CHANGED:
-                running.changed_count += 1
-            case Outcome.UNCHANGED:
+            case Trace(mark=None):
                 running.unchanged_count += 1
+            case _:
+                running.changed_count += 1
     running.repeated_count += batch.row_count - len(batch.refusals) - len(met)
     standing = subscribe_people(session, running, list(saved), met, now)
     running.suppressed_count += standing.suppressed
     running.unsubscribed_count += standing.unsubscribed
-
-
-def _note_met(session: Session, import_id: int, contact_ids: list[int]) -> list[int]:
-    """Note whom this import met; those that it had not met before."""
-    wanted = select(literal(import_id), func.unnest(cast(contact_ids, ARRAY(BigInteger))))
-    note = insert(ImportContact).from_select([ImportContact.import_id, ImportContact.contact_id], wanted)
-    return list(session.scalars(note.on_conflict_do_nothing().returning(ImportContact.contact_id)))

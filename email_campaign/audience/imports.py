@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, Select, delete, literal, or_, select
+from sqlalchemy import ForeignKey, Select, delete, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from email_campaign.audience.import_contacts import ImportContact
 from email_campaign.audience.import_files import ImportChunk, Incoming, Upload, begin, shown_name, store
 from email_campaign.audience.import_layout import Layout, read_layout
 from email_campaign.audience.lists import get_live_list
@@ -23,6 +24,8 @@ DRAFT_KEPT_HOURS = 24
 """An uploaded file that nobody confirms goes after a day."""
 FILE_KEPT_DAYS = 7
 """For so long an import that was cancelled or failed can be resumed: its file is kept."""
+UNDO_KEPT_DAYS = 30
+"""For so long an import that is over can be undone: what it did to whom is kept."""
 REFUSALS_KEPT_DAYS = 90
 REFUSALS_READ = 1_000
 _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
@@ -32,7 +35,9 @@ class Import(Base):
     """One uploaded file on its way into one list (or none). Its task has progress, cursor and result.
 
     Without a task it is a draft: the file is there, and `mapping` waits to be confirmed. `line_count` is about right
-    after the upload; `unreadable_count` is None until the file was checked, and then both are exact.
+    after the upload; `unreadable_count` is None until the file was checked, and then both are exact. `sends_welcome`
+    says that those whom it confirms get the list's welcome mail. Once it is over it can be undone until
+    `undoable_until`, which is empty when nothing is left to undo.
 
     rows = created + changed + unchanged + repeated + refused, after every step. Beside these stand how many of the
     people are suppressed or had unsubscribed (they are not mailed), and how many rows were not UTF-8.
@@ -50,6 +55,8 @@ class Import(Base):
     layout: Mapped[dict[str, Any]] = mapped_column(JSONB)
     line_count: Mapped[int | None]
     unreadable_count: Mapped[int | None]
+    sends_welcome: Mapped[bool] = mapped_column(server_default="false")
+    undoable_until: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[CreatedAt]
     created_count: Mapped[int] = mapped_column(server_default="0")
@@ -60,15 +67,6 @@ class Import(Base):
     suppressed_count: Mapped[int] = mapped_column(server_default="0")
     unsubscribed_count: Mapped[int] = mapped_column(server_default="0")
     recoded_count: Mapped[int] = mapped_column(server_default="0")
-
-
-class ImportContact(Base):
-    """Whom an import has met already, while it runs: who comes again in the file is a repeated row, not a person."""
-
-    __tablename__ = "import_contacts"
-
-    import_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    contact_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class ImportRefusal(Base):
@@ -96,12 +94,15 @@ def take_in(session: Session, upload: Upload, incoming: Incoming, now: datetime)
     """Store the file as an import that has no task yet. Raises as `start_import`."""
     if upload.list_id is not None:
         get_live_list(session, upload.list_id)
+    if upload.sends_welcome:
+        check_welcome(session, upload.list_id)
     taken = Import(
         list_id=upload.list_id,
         file_name=shown_name(upload.file_name),
         file_bytes=0,
         file_sha256=b"",
         layout={},
+        sends_welcome=upload.sends_welcome,
         created_by=upload.created_by,
         created_at=now,
     )
@@ -122,6 +123,7 @@ def begin_task(session: Session, one: Import, layout: Layout, now: datetime) -> 
     if one.file_bytes <= layout.offset:
         raise Invalid.field("file", "The file has no rows below its first line, which names the columns.")
     one.layout = layout.to_json()
+    one.undoable_until = now + timedelta(days=UNDO_KEPT_DAYS)
     task = create_task(session, kind=TASK_KIND, subject_id=one.id, title=title, created_by=one.created_by, now=now)
     task.cursor = {"offset": layout.offset, "line": layout.first_line}
     task.total_count = one.line_count
@@ -130,11 +132,25 @@ def begin_task(session: Session, one: Import, layout: Layout, now: datetime) -> 
     return one
 
 
+def check_welcome(session: Session, list_id: int | None) -> None:
+    """Raises Invalid for the field `sends_welcome` where there is no welcome mail to be sent."""
+    if list_id is None or get_live_list(session, list_id).welcome_template_id is None:
+        raise Invalid.field("sends_welcome", "There is no welcome mail: the list has none, or they are put on no list.")
+
+
 def get_import(session: Session, import_id: int) -> Import:
     """Raises NotFound."""
     found = session.get(Import, import_id)
     if found is None:
-        raise NotFound(f"There is no import {import_id}.")
+        raise _no_import(import_id)
+    return found
+
+
+def lock_import(session: Session, import_id: int) -> Import:
+    """As `get_import`, under a row lock and read afresh."""
+    found = session.get(Import, import_id, with_for_update=True, populate_existing=True)
+    if found is None:
+        raise _no_import(import_id)
     return found
 
 
@@ -185,7 +201,7 @@ def refusals_csv(factory: SessionFactory, import_id: int) -> Iterator[str]:
 
 
 def purge_imports(session: Session, now: datetime) -> int:
-    """Drop what imports left behind, each after its time: files, drafts, refused rows (they may hold addresses).
+    """Drop what imports left behind, each after its time: files, drafts, refused rows, what was before (persons all).
 
     The number of rows that went. Safe to repeat.
     """
@@ -193,15 +209,22 @@ def purge_imports(session: Session, now: datetime) -> int:
     put_aside = now - timedelta(days=FILE_KEPT_DAYS)
     done = over.where(or_(Task.state == TaskState.SUCCEEDED, Task.finished_at < put_aside))
     old = over.where(Task.finished_at < now - timedelta(days=REFUSALS_KEPT_DAYS))
+    # By their ids: a table of millions is not looked through for imports that are not there.
+    past_undo = session.scalars(over.where(Import.undoable_until < now)).all()
+    session.execute(update(Import).where(Import.id.in_(past_undo)).values(undoable_until=None))
     gone = 0
     for statement in (
+        delete(ImportContact).where(ImportContact.import_id.in_(past_undo)),
         delete(ImportChunk).where(ImportChunk.import_id.in_(done)),
-        delete(ImportContact).where(ImportContact.import_id.in_(done)),
         delete(ImportRefusal).where(ImportRefusal.import_id.in_(old)),
         delete(Import).where(Import.task_id.is_(None), Import.created_at < now - timedelta(hours=DRAFT_KEPT_HOURS)),
     ):
         gone += len(session.execute(statement.returning(literal(1))).all())
     return gone
+
+
+def _no_import(import_id: int) -> NotFound:
+    return NotFound(f"There is no import {import_id}.")
 
 
 def _csv_lines(rows: Iterable[list[str]]) -> str:

@@ -19,11 +19,21 @@ class SubscriptionState(enum.StrEnum):
     (new) → confirmed
     pending → unsubscribed
     unsubscribed → pending, confirmed      by the person, or by hand with a reason; never by an import
+    confirmed → (none), pending            as before an import that is undone
     """
 
     PENDING = "pending"
     CONFIRMED = "confirmed"
     UNSUBSCRIBED = "unsubscribed"
+
+
+class Change(enum.StrEnum):
+    """What the history of a subscription tells: which state was reached, or that an import's was taken back."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    UNSUBSCRIBED = "unsubscribed"
+    TAKEN_BACK = "taken_back"
 
 
 class Source(enum.StrEnum):
@@ -37,7 +47,6 @@ class Source(enum.StrEnum):
 
 
 _THE_PERSON = frozenset({Source.FORM, Source.LINK})
-_STATE = text_enum(SubscriptionState)
 
 
 class Subscription(Base):
@@ -48,7 +57,7 @@ class Subscription(Base):
 
     list_id: Mapped[int] = mapped_column(ForeignKey("mailing_lists.id"), primary_key=True)
     contact_id: Mapped[int] = mapped_column(ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, index=True)
-    state: Mapped[SubscriptionState] = mapped_column(_STATE)
+    state: Mapped[SubscriptionState] = mapped_column(text_enum(SubscriptionState))
     created_at: Mapped[CreatedAt]
     confirmed_at: Mapped[datetime | None]
     unsubscribed_at: Mapped[datetime | None]
@@ -67,7 +76,7 @@ class SubscriptionEvent(Base):
     list_id: Mapped[int]
     contact_id: Mapped[int] = mapped_column(ForeignKey("contacts.id", ondelete="CASCADE"))
     at: Mapped[CreatedAt]
-    state: Mapped[SubscriptionState] = mapped_column(_STATE)
+    state: Mapped[Change] = mapped_column(text_enum(Change))
     source: Mapped[str]
     detail: Mapped[str] = mapped_column(server_default="")
 
@@ -208,7 +217,7 @@ def _note(session: Session, subscription: Subscription, source: Source, detail: 
             list_id=subscription.list_id,
             contact_id=subscription.contact_id,
             at=now,
-            state=subscription.state,
+            state=Change(subscription.state),
             source=source,
             detail=detail.replace("\0", ""),
         )

@@ -26,6 +26,7 @@ from email_campaign.web.admin import dashboard as admin_dashboard
 from email_campaign.web.admin import deliveries as admin_deliveries
 from email_campaign.web.admin import events as admin_events
 from email_campaign.web.admin import import_mapping as admin_import_mapping
+from email_campaign.web.admin import import_undo as admin_import_undo
 from email_campaign.web.admin import imports as admin_imports
 from email_campaign.web.admin import lists as admin_lists
 from email_campaign.web.admin import proof as admin_proof
@@ -42,6 +43,7 @@ from email_campaign.web.api import campaigns as api_campaigns
 from email_campaign.web.api import contacts as api_contacts
 from email_campaign.web.api import deliveries as api_deliveries
 from email_campaign.web.api import import_mapping as api_import_mapping
+from email_campaign.web.api import import_undo as api_import_undo
 from email_campaign.web.api import imports as api_imports
 from email_campaign.web.api import launching as api_launching
 from email_campaign.web.api import lists as api_lists
@@ -78,6 +80,7 @@ API_ROUTERS: tuple[APIRouter, ...] = (
     api_lists.router,
     api_imports.router,
     api_import_mapping.router,
+    api_import_undo.router,
     api_suppressions.router,
     api_relay.router,
     api_tasks.router,
@@ -99,6 +102,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     admin_lists.router,
     admin_imports.router,
     admin_import_mapping.router,
+    admin_import_undo.router,
     admin_suppressions.router,
     admin_relay.router,
     admin_tasks.router,

@@ -1,6 +1,6 @@
 """A failed task tried again: which kinds allow it, and how.
 
-An import is not among them: it goes on where it stopped, and its own page says how.
+An import is not among them: it goes on where it stopped, and its own page says how. Its undo is.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,6 +8,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from email_campaign.audience.import_undo import TASK_KIND as UNDO_IMPORT
+from email_campaign.audience.import_undo import begin_undo
 from email_campaign.campaigns import campaigns
 from email_campaign.delivery.proof_task import TASK_KIND as PROOF
 from email_campaign.delivery.proof_task import ask_for_proof
@@ -43,7 +45,12 @@ def _resolve_again(session: Session, failed: Task, created_by: int | None, now: 
     return resolve_again(session, failed, created_by=created_by, now=now)
 
 
+def _undo_again(session: Session, failed: Task, created_by: int | None, now: datetime) -> Task:
+    return begin_undo(session, failed.subject_id or 0, created_by=created_by, now=now)
+
+
 _AGAIN: Mapping[str, Callable[[Session, Task, int | None, datetime], Task]] = {
     PROOF: _prove_again,
     RESOLVE_UNKNOWN: _resolve_again,
+    UNDO_IMPORT: _undo_again,
 }

@@ -1,13 +1,21 @@
 """The welcome mail of a list, over the API and on its pages."""
 
+import re
+
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from email_campaign import queue
+from email_campaign.audience import imports
+from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.audience.lists import MailingList
+from email_campaign.audience.welcomes import Welcome
 from email_campaign.campaigns.mailings import MailingEvent, MailingKind, MailingState
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.settings import Settings
+from email_campaign.tasks.running import run
 from tests import factories
 
 Nudges = list[tuple[object, ...]]
@@ -117,3 +125,52 @@ def test_the_page_of_a_list_says_how_its_welcome_mail_goes_and_lets_it_go_on(
     assert nudges == [(queue.DISPATCH,)]
     assert "The key is gone." not in signed_in.get(f"/admin/lists/{club}").text
     assert signed_in.post(f"/admin/lists/{club}/welcome/resume").status_code == 409
+
+
+def test_the_api_says_how_the_welcome_mail_goes_and_lets_a_paused_one_go_on(
+    api: TestClient, club: int, template_id: int, session_factory: SessionFactory, nudges: Nudges
+) -> None:
+    path = f"/api/v1/lists/{club}/welcome"
+    quiet = {"template_id": template_id, "why_paused": None, "sent_count": 0, "waiting_count": 0, "missed_count": 0}
+    assert api.get(path).json() == quiet
+    assert api.post(f"{path}/resume").status_code == 404
+    with session_factory.begin() as session:
+        mailing = factories.make_mailing(session, kind=MailingKind.TRANSACTIONAL, state=MailingState.PAUSED)
+        mailing.list_ids = [club]
+        session.get_one(MailingList, club).welcome_mailing_id = mailing.id
+        session.add(MailingEvent(mailing_id=mailing.id, actor="system", kind="paused", detail="The key is gone."))
+        factories.make_delivery(session, mailing, factories.make_contact(session))
+    assert api.get(path).json() == quiet | {"why_paused": "The key is gone.", "waiting_count": 1}
+    key = {"Idempotency-Key": "go-on"}
+    assert api.post(f"{path}/resume", headers=key).json() == quiet | {"waiting_count": 1}
+    assert api.post(f"{path}/resume", headers=key).status_code == 200
+    assert nudges == [(queue.DISPATCH,)]
+    assert api.post(f"{path}/resume").status_code == 409
+
+
+def test_an_import_sends_the_welcome_mail_only_where_that_is_asked_for(
+    api: TestClient, signed_in: TestClient, club: int, session_factory: SessionFactory, settings: Settings
+) -> None:
+    file = {"file": ("people.csv", b"address\nnew@example.test\n")}
+    plain = api.post("/api/v1/imports", files=file, data={"list_id": str(club)}).json()
+    asked = api.post("/api/v1/imports", files=file, data={"list_id": str(club), "sends_welcome": "true"}).json()
+    assert (plain["sends_welcome"], asked["sends_welcome"]) == (False, True)
+    other = api.post("/api/v1/lists", json={"name": "Plain"}).json()["id"]
+    for wrong in ({"sends_welcome": "true"}, {"sends_welcome": "true", "list_id": str(other)}, {"sends_welcome": "1"}):
+        answer = api.post("/api/v1/imports", files=file, data=wrong)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "sends_welcome")
+    fields = {"delimiter": "comma", "encoding": "utf-8", "has_header": "on", "column_1": "address", "then": "start"}
+    for list_id, box in ((other, False), (club, True)):
+        here = signed_in.post("/admin/imports", data={"list_id": str(list_id)}, files=file).headers["Location"]
+        assert ("Send “Hello there” to those whom this import confirms" in signed_in.get(here).text) is box
+    read = fields | {"sends_welcome": "on", "then": "read"}
+    assert signed_in.post(f"{here}/mapping", data=read).status_code == 303
+    assert re.search(r'name="sends_welcome"[^>]* checked', signed_in.get(here).text), (
+        "it is kept while the file is read"
+    )
+    assert signed_in.post(f"{here}/mapping", data=fields | {"sends_welcome": "on"}).status_code == 303
+    task_id = api.get(f"/api/v1/imports/{here.rpartition('/')[2]}").json()["task_id"]
+    while run(session_factory, task_id, {imports.TASK_KIND: IMPORT_HANDLER}, settings):
+        pass
+    with session_factory() as session:
+        assert len(session.scalars(select(Welcome)).all()) == 1

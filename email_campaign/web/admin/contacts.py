@@ -229,10 +229,10 @@ def _one(session: Session, contact: Contact) -> dict[str, Any]:
         "events": [
             {
                 "at": event.at,
-                "what": f"{event.state.value.capitalize()} on “{named[event.list_id].name}”, "
+                "what": f"{people.CHANGES[event.state][0]} “{named[event.list_id].name}”, "
                 f"{people.SOURCES.get(event.source, event.source)}.",
                 "why": event.detail,
-                "tone": people.SUBSCRIPTION_TONES[event.state],
+                "tone": people.CHANGES[event.state][1],
             }
             for event in events
         ],

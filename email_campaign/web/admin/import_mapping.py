@@ -26,6 +26,7 @@ from email_campaign.audience.import_mapping import (
 from email_campaign.audience.import_preview import Column, columns_of, detect, first_people, propose, sample
 from email_campaign.audience.imports import Import
 from email_campaign.audience.lists import MailingList
+from email_campaign.content.templates import Template
 from email_campaign.errors import FieldProblem, Invalid
 from email_campaign.settings import Settings
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
@@ -48,7 +49,9 @@ def show_draft(request: Request, session: Session, import_id: int, settings: Set
     draft = imports.get_import(session, import_id)
     mapping = drafts.mapping_of(draft)
     context = _context(session, draft, mapping, settings)
-    return render(request, PAGE, values=_values(mapping, context["columns"]), errors={}, form_error="", **context)
+    return render(
+        request, PAGE, values=_values(draft, mapping, context["columns"]), errors={}, form_error="", **context
+    )
 
 
 @router.post("/{import_id}/mapping")
@@ -61,6 +64,7 @@ def choose_mapping(
     try:
         width = width_of(sample(session, import_id, before, settings), has_header=before.has_header)
         chosen = _chosen(form, width)
+        drafts.choose_welcome(session, import_id, sends=bool(form["sends_welcome"]))
         if not chosen.reads_as(before):
             drafts.change_mapping(session, import_id, propose(session, import_id, chosen, settings))
             session.commit()
@@ -90,9 +94,11 @@ def _context(session: Session, draft: Import, mapping: FileMapping, settings: Se
     rows = sample(session, draft.id, mapping, settings)
     columns = columns_of(rows, mapping)
     shown = [column for column in columns if column.number <= COLUMNS_SHOWN or column.becomes != LEFT_OUT]
+    into = session.get(MailingList, draft.list_id) if draft.list_id else None
     return {
         "one": draft,
-        "list": session.get(MailingList, draft.list_id) if draft.list_id else None,
+        "list": into,
+        "welcome": session.get(Template, into.welcome_template_id) if into and into.welcome_template_id else None,
         "columns": shown,
         "hidden_count": len(columns) - len(shown),
         "people": first_people(rows, mapping, settings),
@@ -112,8 +118,9 @@ def _found(mapping: FileMapping) -> dict[str, str]:
     }
 
 
-def _values(mapping: FileMapping, columns: Sequence[Column]) -> dict[str, Any]:
+def _values(draft: Import, mapping: FileMapping, columns: Sequence[Column]) -> dict[str, Any]:
     values: dict[str, Any] = {
+        "sends_welcome": draft.sends_welcome,
         "delimiter": next(word for word, sign in DELIMITERS.items() if sign == mapping.delimiter),
         "encoding": mapping.encoding,
         "has_header": mapping.has_header,

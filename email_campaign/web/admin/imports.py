@@ -16,12 +16,14 @@ from email_campaign.accounts.users import User
 from email_campaign.audience import import_checks, imports, lists
 from email_campaign.audience import import_drafts as drafts
 from email_campaign.audience.import_files import Upload
+from email_campaign.audience.import_undo import last_undos
 from email_campaign.audience.imports import Import, ImportRefusal
 from email_campaign.audience.lists import MailingList
 from email_campaign.errors import Conflict, FieldProblem, Invalid, NotFound
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task
 from email_campaign.web.admin.import_mapping import show_draft
+from email_campaign.web.admin.import_undo import undo_context, undo_word
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.admin.task_words import task_progress
 from email_campaign.web.deps import FactoryDep, NowDep, PageUser, PathId, SessionDep, SettingsDep
@@ -47,9 +49,11 @@ def list_imports(request: Request, session: SessionDep, page: PageDep) -> Respon
     by_id = {task.id: task for task in session.scalars(select(Task).where(Task.id.in_(task_ids)))}
     named = session.scalars(select(MailingList).where(MailingList.id.in_([one.list_id for one in listing.items])))
     names = {one.id: one.name for one in named}
+    undos = last_undos(session, [one.id for one in listing.items])
     rows = [
         {
             "import": one,
+            "undone": undo_word(undos.get(one.id)),
             "task": by_id.get(one.task_id or 0),
             "counts": imports.counts_of(one),
             "list": names.get(one.list_id or 0, ""),
@@ -114,6 +118,7 @@ def show_import(
         refusals_kept_days=imports.REFUSALS_KEPT_DAYS,
         resumable_until=drafts.resumable_until(session, one, task),
         stage=_stage(session, one, task),
+        **undo_context(session, one, task, now),
     )
 
 

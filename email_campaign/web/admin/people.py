@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from email_campaign.audience.contacts import Contact
 from email_campaign.audience.lists import MailingList
-from email_campaign.audience.subscriptions import Source, Subscription, SubscriptionState
+from email_campaign.audience.subscriptions import Change, Source, Subscription, SubscriptionState
 from email_campaign.audience.suppressions import Suppression, SuppressionReason
 from email_campaign.settings import Settings
 from email_campaign.signing import derive_key
@@ -41,6 +41,13 @@ SUBSCRIPTION_TONES: Mapping[SubscriptionState, str] = {
     SubscriptionState.CONFIRMED: "accepted",
     SubscriptionState.UNSUBSCRIBED: "skipped",
 }
+CHANGES: Mapping[Change, tuple[str, str]] = {
+    Change.PENDING: ("Pending on", "pending"),
+    Change.CONFIRMED: ("Confirmed on", "accepted"),
+    Change.UNSUBSCRIBED: ("Unsubscribed on", "skipped"),
+    Change.TAKEN_BACK: ("Taken off", "cancelled"),
+}
+"""What the history of a subscription tells, and its tone."""
 
 
 def address_key(settings: Settings) -> bytes:

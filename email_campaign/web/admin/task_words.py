@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from email_campaign.audience.import_undo import TASK_KIND as UNDO_IMPORT
 from email_campaign.audience.imports import TASK_KIND as IMPORT
 from email_campaign.delivery.proof_task import TASK_KIND as PROOF
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task
-from email_campaign.web.formatting import number
+from email_campaign.web.formatting import number, visible_rate
 
 HERE = "/admin/tasks"
 
@@ -25,6 +26,19 @@ RESULT_WORDS = {
     "unsubscribed": "Unsubscribed, and stay so",
     "read_as_windows_1252": "Rows read as Windows-1252",
     "ignored_columns": "Columns left out",
+    "contacts_gone": "Contacts gone again",
+    "contacts_restored": "Contacts as they were before",
+    "subscriptions_taken_back": "Taken off the list again",
+    "left_changed": "Left: changed since",
+    "left_imported": "Left: met by another import since",
+    "left_mailed": "Left: in the ledger of a mailing",
+    "left_unsubscribed": "Left: unsubscribed since",
+    "left_listed": "Left: put on a list by somebody else",
+    "complete": "Complete",
+    "line_count": "Lines read",
+    "bytes": "Size in bytes",
+    "sha256": "SHA-256",
+    "old_ones_deleted": "Older backups deleted",
     "resolved": "Copies resolved",
     "as": "Resolved as",
 }
@@ -46,6 +60,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     IMPORT: Kind("Import", "the import", "/admin/imports/{}", tells_itself=True),
+    UNDO_IMPORT: Kind("Undo of an import", "the import", "/admin/imports/{}", tells_itself=True),
     PROOF: Kind("Proof", "the proof", "/admin/campaigns/{}/proof", tells_itself=True),
     RESOLVE_UNKNOWN: Kind("Unknown copies", "the unknown copies", "/admin/campaigns/{}/unknown"),
     "backup": Kind("Backup"),
@@ -85,7 +100,7 @@ def task_progress(task: Task, now: datetime) -> dict[str, Any]:
         "done": task.finished_at is not None,
         "done_count": task.done_count,
         "total_count": task.total_count,
-        "rate": pace.per_second,
+        "rate": visible_rate(pace.per_second),
         "seconds_left": pace.seconds_left,
         "sentence": _said(task),
     }

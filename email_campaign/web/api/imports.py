@@ -16,6 +16,7 @@ from email_campaign import queue
 from email_campaign.audience import import_drafts as drafts
 from email_campaign.audience import imports
 from email_campaign.audience.import_files import Upload
+from email_campaign.audience.import_undo import is_undoable, last_undos
 from email_campaign.audience.imports import Import, ImportRefusal
 from email_campaign.errors import Invalid
 from email_campaign.tasks.tasks import Task, TaskState
@@ -55,6 +56,12 @@ UPLOAD = {
                             "example": '{"columns": ["address", "name", "city"]}',
                             "description": "How the file is read, as JSON: `delimiter`, `encoding`, `has_header`, "
                             "`columns`; what it leaves out is found out by the first rows.",
+                        },
+                        "sends_welcome": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "With true, those whom the import confirms get the welcome mail of the "
+                            "list, once a list and address for ever. 422 where the list has none.",
                         },
                         "start": {
                             "type": "boolean",
@@ -99,6 +106,11 @@ class ImportOut(BaseModel):
     resumable_until: datetime | None = Field(
         description="Until when it can go on where it stopped; null where there is nothing to resume."
     )
+    sends_welcome: bool = Field(description="Whether those whom it confirms get the welcome mail of the list.")
+    undoable_until: datetime | None = Field(
+        description="Until when it can be undone; null before it is over, and where nothing is left to undo."
+    )
+    undo_task_id: int | None = Field(description="The task of the undo that was asked for last, with what came of it.")
 
 
 class RefusalOut(BaseModel):
@@ -135,8 +147,9 @@ def start_import(
         stream=iter(partial(file.file.read, READ_BYTES), b""),
         list_id=_list_id(form),
         created_by=user.id,
+        sends_welcome=_is_true(form, "sends_welcome", "false"),
     )
-    starts, mapping = _starts(form), form.get("mapping")
+    starts, mapping = _is_true(form, "start", "true"), form.get("mapping")
     if starts and not mapping:
         taken = imports.start_import(session, upload, settings, now)
     else:
@@ -145,7 +158,7 @@ def start_import(
             remap(session, taken, mapping_of_form(mapping), settings)
         if starts:
             drafts.start_draft(session, taken.id, settings, now)
-    answer = _out(session, taken, _task(session, taken))
+    answer = shown_import(session, taken, _task(session, taken), now)
     once.keep(202, answer)
     session.commit()
     if taken.task_id is not None:
@@ -157,7 +170,7 @@ def start_import(
 def start_draft(session: SessionDep, settings: SettingsDep, now: NowDep, once: OnceDep, import_id: PathId) -> ImportOut:
     """Import a draft as its mapping says. 409 once it was started."""
     started = drafts.start_draft(session, import_id, settings, now)
-    answer = _out(session, started, _task(session, started))
+    answer = shown_import(session, started, _task(session, started), now)
     once.keep(202, answer)
     session.commit()
     queue.nudge(queue.CHECK, started.id)
@@ -169,7 +182,7 @@ def resume_import(session: SessionDep, user: ApiUser, now: NowDep, once: OnceDep
     """Go on with a cancelled or failed import where it stopped, with a new task. 409 where nothing stopped."""
     resumed = drafts.resume_import(session, import_id, user.id, now)
     task = _task(session, resumed)
-    answer = _out(session, resumed, task)
+    answer = shown_import(session, resumed, task, now)
     once.keep(202, answer)
     session.commit()
     if task is not None:
@@ -185,7 +198,7 @@ def discard_draft(session: SessionDep, import_id: PathId) -> None:
 
 
 @router.get("")
-def list_imports(session: SessionDep, page: PageDep) -> Page[ImportOut]:
+def list_imports(session: SessionDep, page: PageDep, now: NowDep) -> Page[ImportOut]:
     """Imports, the newest first."""
     rows = read_page(session, imports.all_imports(), [Import.id], page)
     tasks = {
@@ -193,16 +206,18 @@ def list_imports(session: SessionDep, page: PageDep) -> Page[ImportOut]:
     }
     for one in rows.items:
         session.refresh(one)  # never older than its task: one that is done shows all its counts
-    return Page(items=[_out(session, one, tasks.get(one.task_id or 0)) for one in rows.items], next=rows.next)
+    undos = last_undos(session, [one.id for one in rows.items])
+    items = [shown_import(session, one, tasks.get(one.task_id or 0), now, undos.get(one.id)) for one in rows.items]
+    return Page(items=items, next=rows.next)
 
 
 @router.get("/{import_id}")
-def show_import(session: SessionDep, import_id: PathId) -> ImportOut:
+def show_import(session: SessionDep, now: NowDep, import_id: PathId) -> ImportOut:
     """An import with its counts so far."""
     one = imports.get_import(session, import_id)
     task = _task(session, one)
     session.refresh(one)  # never older than its task: one that is done shows all its counts
-    return _out(session, one, task)
+    return shown_import(session, one, task, now, last_undos(session, [one.id]).get(one.id))
 
 
 @router.get("/{import_id}/refusals")
@@ -224,28 +239,11 @@ def download_refusals(session: SessionDep, factory: FactoryDep, import_id: PathI
     )
 
 
-def _list_id(form: FormData) -> int | None:
-    text = form.get("list_id") or ""
-    if text == "":
-        return None
-    list_id = whole_number(text) if isinstance(text, str) else None
-    if list_id is None:
-        raise Invalid.field("list_id", "The list is given by its id, a number.")
-    return list_id
-
-
-def _starts(form: FormData) -> bool:
-    text = form.get("start") or "true"
-    if text not in ("true", "false"):
-        raise Invalid.field("start", "Say true or false.")
-    return text == "true"
-
-
-def _task(session: Session, one: Import) -> Task | None:
-    return session.get(Task, one.task_id) if one.task_id is not None else None
-
-
-def _out(session: Session, one: Import, task: Task | None) -> ImportOut:
+def shown_import(
+    session: Session, one: Import, task: Task | None, now: datetime, undo: Task | None = None
+) -> ImportOut:
+    """An import with its task, and the undo that was asked for last."""
+    can_undo = is_undoable(one, task, now) and (undo is None or undo.finished_at is not None)
     return ImportOut(
         id=one.id,
         task_id=one.task_id,
@@ -256,4 +254,28 @@ def _out(session: Session, one: Import, task: Task | None) -> ImportOut:
         counts=CountsOut(**imports.counts_of(one)),
         created_at=one.created_at,
         resumable_until=drafts.resumable_until(session, one, task),
+        sends_welcome=one.sends_welcome,
+        undoable_until=one.undoable_until if can_undo else None,
+        undo_task_id=undo.id if undo else None,
     )
+
+
+def _list_id(form: FormData) -> int | None:
+    text = form.get("list_id") or ""
+    if text == "":
+        return None
+    list_id = whole_number(text) if isinstance(text, str) else None
+    if list_id is None:
+        raise Invalid.field("list_id", "The list is given by its id, a number.")
+    return list_id
+
+
+def _is_true(form: FormData, name: str, usual: str) -> bool:
+    text = form.get(name) or usual
+    if text not in ("true", "false"):
+        raise Invalid.field(name, "Say true or false.")
+    return text == "true"
+
+
+def _task(session: Session, one: Import) -> Task | None:
+    return session.get(Task, one.task_id) if one.task_id is not None else None
