@@ -36,7 +36,10 @@ DONE = (GONE, RESTORED, TAKEN_BACK)
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What an undo would do now, by the names of its result; where not `is_exact`, at most, without what stays."""
+    """What an undo would do now, by the names of its result.
+
+    Not `is_exact`: at most so much, without what stays. Who is new and stays leaves the list beside those counted.
+    """
 
     counts: Mapping[str, int]
     is_exact: bool

@@ -24,9 +24,9 @@ def list_id(session: Session) -> int:
     return lists.create_list(session, "News", "", NOW).id
 
 
-def history(session: Session, contact_id: int) -> list[tuple[SubscriptionState, str, str]]:
+def history(session: Session, contact_id: int) -> list[tuple[str, str, str]]:
     events = session.scalars(subscriptions.history_of(contact_id))
-    return [(event.state, event.source, event.detail) for event in events][::-1]
+    return [(event.state.value, event.source, event.detail) for event in events][::-1]
 
 
 def test_the_double_opt_in_walk_is_remembered_step_by_step(session: Session, contact_id: int, list_id: int) -> None:

@@ -77,7 +77,7 @@ def test_the_page_asks_with_the_numbers_and_tells_what_was_done(
     asked = " ".join(signed_in.get(f"{here}/undo").text.split())
     told = "1 contact goes, 1 contact gets the earlier values back, 2 people leave the list and stay contacts."
     assert told in asked
-    assert "1 person stays: changed since the import." in asked
+    assert "1 person stays: they were changed since the import." in asked
     assert "Undo: 1 contact goes" in asked
     assert signed_in.post(f"{here}/undo").headers["Location"] == here
     assert [told[0] for told in nudges] == [queue.HOP]
@@ -91,7 +91,7 @@ def test_the_page_asks_with_the_numbers_and_tells_what_was_done(
     _carry(session_factory, settings, task_id)
     done = " ".join(signed_in.get(here).text.split())
     assert "1 contact went, 1 contact got the earlier values back" in done
-    assert "1 person stays: changed since the import." in done
+    assert "1 person stays: they were changed since the import." in done
     assert "Undo the rest…" in done
     assert "undone in part" in signed_in.get("/admin/imports").text
     assert "Nothing of this import can be undone now" in signed_in.get(f"{here}/undo").text

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from email_campaign.audience.contacts import erase_contact
-from email_campaign.audience.subscriptions import Subscription, SubscriptionEvent, SubscriptionState
+from email_campaign.audience.subscriptions import Change, Subscription, SubscriptionEvent
 from email_campaign.campaigns.mailings import MailingState
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.compose import unsubscribe_url
@@ -60,7 +60,7 @@ def test_one_post_without_cookie_or_sign_in_unsubscribes_from_the_lists_of_the_m
     assert _states(session) == ["unsubscribed", "unsubscribed", "confirmed"]
     events = session.scalars(select(SubscriptionEvent).order_by(SubscriptionEvent.list_id)).all()
     assert [(event.state, event.source, event.detail) for event in events] == [
-        (SubscriptionState.UNSUBSCRIBED, "link", f"mailing {delivery.mailing_id}")
+        (Change.UNSUBSCRIBED, "link", f"mailing {delivery.mailing_id}")
     ] * 2
 
 

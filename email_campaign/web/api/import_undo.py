@@ -18,8 +18,8 @@ class UndoOut(BaseModel):
     """What an undo would do now; the result of its task has the same names."""
 
     is_exact: bool = Field(
-        description="False for an import of more than 10,000 people: then the first three are the most that it may be, "
-        "and what stays is found out while it is done."
+        description="False for an import of more than 10,000 people: then the first two are the most that it may be, "
+        "the third tells of those who were contacts before, and what stays is found out while it is done."
     )
     contacts_gone: int = Field(0, description="Contacts that the import made, and nothing else has touched since.")
     contacts_restored: int = Field(0, description="Contacts that get their earlier name and attributes back.")
