@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "3b8e51d7f0c2"
-down_revision = "7c1e5d20a4b9"
+down_revision = "4b8d2f6a1c73"
 branch_labels = None
 depends_on = None
 
