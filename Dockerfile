@@ -24,7 +24,7 @@ RUN python -m compileall -q email_campaign
 
 # A number, so that an orchestrator can see that it is not root.
 RUN useradd --system --uid 10001 --user-group --no-create-home email-campaign \
-    && install -d -m 700 -o email-campaign -g email-campaign /backups
+    && install -d -m 700 -o email-campaign -g email-campaign /backups /media
 USER 10001:10001
 
 EXPOSE 8000

@@ -29,7 +29,7 @@ waits neither for the slices nor for the windows of campaigns."""
 CONTROL_QUEUE = "control"
 """For a prefork worker of its own: what moves mailings on. Short, and never behind imports and enrolments."""
 WORK_QUEUE = "work"
-"""For a prefork worker: enrolments, imports and other long tasks, in hops."""
+"""For a prefork worker: enrolments, imports, images and other long tasks, in hops."""
 
 LAUNCH = "email_campaign.launch"
 LAUNCH_ONE = "email_campaign.launch_one"
@@ -42,9 +42,12 @@ SWEEP = "email_campaign.sweep"
 HOP = "email_campaign.hop"
 CHECK = "email_campaign.check"
 CHECK_PART = "email_campaign.check_part"
+PREPARE_IMAGE = "email_campaign.prepare_image"
+MAKE_RENDITION = "email_campaign.make_rendition"
 TIDY = "email_campaign.tidy"
 RECOUNT = "email_campaign.recount"
 PUT_AWAY = "email_campaign.put_away"
+TIDY_IMAGES = "email_campaign.tidy_images"
 BACK_UP = "email_campaign.back_up"
 TELL_FAILURE = "email_campaign.tell_failure"
 TELL_SUCCESS = "email_campaign.tell_success"
@@ -63,15 +66,18 @@ ROUTES = {
     HOP: WORK_QUEUE,
     CHECK: WORK_QUEUE,
     CHECK_PART: WORK_QUEUE,
+    PREPARE_IMAGE: WORK_QUEUE,
+    MAKE_RENDITION: WORK_QUEUE,
     TIDY: WORK_QUEUE,
     RECOUNT: WORK_QUEUE,
     PUT_AWAY: WORK_QUEUE,
+    TIDY_IMAGES: WORK_QUEUE,
     BACK_UP: WORK_QUEUE,
     TELL_FAILURE: WORK_QUEUE,
     TELL_SUCCESS: WORK_QUEUE,
 }
 
-TOLD = {RECOUNT: "recount", PUT_AWAY: "put_away", BACK_UP: "back_up"}
+TOLD = {RECOUNT: "recount", PUT_AWAY: "put_away", TIDY_IMAGES: "tidy_images", BACK_UP: "back_up"}
 """What the clock starts at night, with the kind under which people are told when it fails: no row would tell them."""
 
 RESULT_SECONDS = 900
@@ -207,6 +213,11 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "back up": {"task": BACK_UP, "schedule": crontab(hour=2, minute=17), "options": night | _callbacks(BACK_UP)},
         "recount": {"task": RECOUNT, "schedule": crontab(hour=3, minute=17), "options": night | _callbacks(RECOUNT)},
         "put away": {"task": PUT_AWAY, "schedule": crontab(hour=4, minute=17), "options": night | _callbacks(PUT_AWAY)},
+        "tidy images": {
+            "task": TIDY_IMAGES,
+            "schedule": crontab(hour=5, minute=17),
+            "options": night | _callbacks(TIDY_IMAGES),
+        },
     }
 
 

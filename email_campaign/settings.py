@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, ValidatorFunctionWrapHandler, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_URL = r"^(https?://[^\s/]+.*)?$"
+
 
 class Settings(BaseSettings):
     """One field a setting; the environment name is the field's name in capitals."""
@@ -76,6 +78,23 @@ class Settings(BaseSettings):
     import_max_bytes: int = 200 * 1024 * 1024
     import_max_cell_characters: int = 10_000
 
+    # Images
+    image_max_bytes: int = Field(10 * 1024 * 1024, ge=1, description="largest picture that is taken")
+    image_max_pixels: int = Field(50_000_000, ge=1, description="so many pixels, unpacked, a picture may have")
+    image_widths: tuple[int, ...] = Field(
+        (320, 600, 1200), min_length=1, description="widths that a picture is made in, none larger than it is"
+    )
+    media_dir: Path | None = Field(None, description="where images are stored; media in the data folder when unset")
+    media_base_url: str = Field(
+        "", pattern=_URL, description="where mails find images, such as a CDN; this service when empty"
+    )
+    s3_bucket: str = Field("", description="images are stored in this bucket instead of a folder")
+    s3_endpoint_url: str = Field("", pattern=_URL, description="of an S3 that is not Amazon's")
+    s3_region: str = ""
+    s3_prefix: str = Field("", description="stands before the names of all that is stored there")
+    s3_access_key_id: SecretStr = Field(SecretStr(""), description="as boto3 finds it itself when empty")
+    s3_secret_access_key: SecretStr = SecretStr("")
+
     # Backups
     backup_dir: Path | None = Field(None, description="where the daily backup goes; none is made when unset")
     backup_keep_days: int = Field(14, ge=0, description="daily backups that are older go; 0: none goes")
@@ -131,7 +150,15 @@ class Settings(BaseSettings):
             msg = "must be true, false or crash"
             raise ValueError(msg) from None
 
-    @field_validator("public_url")
+    @field_validator("image_widths")
+    @classmethod
+    def _ascending(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if min(widths) < 1:
+            msg = "must be whole numbers above 0"
+            raise ValueError(msg)
+        return tuple(sorted(set(widths)))
+
+    @field_validator("public_url", "media_base_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
         return url.rstrip("/")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from celery import chain, chord, group
@@ -49,6 +49,11 @@ from email_campaign.delivery.recount import recount_recent
 from email_campaign.delivery.unknown_task import RESOLVE_HANDLER
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.errors import DomainError
+from email_campaign.media import pipeline
+from email_campaign.media.images import TASK_KIND as IMAGE
+from email_campaign.media.images import Image
+from email_campaign.media.storage import open_storage
+from email_campaign.media.tidy import tidy as tidy_storage
 from email_campaign.queue import (
     BACK_UP,
     CHECK,
@@ -59,6 +64,8 @@ from email_campaign.queue import (
     HOP,
     LAUNCH,
     LAUNCH_ONE,
+    MAKE_RENDITION,
+    PREPARE_IMAGE,
     PUT_AWAY,
     RECOUNT,
     SEND,
@@ -67,6 +74,7 @@ from email_campaign.queue import (
     TELL_FAILURE,
     TELL_SUCCESS,
     TIDY,
+    TIDY_IMAGES,
     WELCOME,
     WINDOW_DONE,
     WORK_QUEUE,
@@ -75,7 +83,7 @@ from email_campaign.queue import (
     send_queue_is_empty,
 )
 from email_campaign.settings import get_settings
-from email_campaign.tasks import idempotency, outcomes, running, signs
+from email_campaign.tasks import carrying, idempotency, outcomes, running, signs
 from email_campaign.tasks import tasks as long_tasks
 
 log = logging.getLogger(__name__)
@@ -209,12 +217,17 @@ def sweep() -> None:
 def hop(task_id: int) -> None:
     """Carry a long task on for some seconds, or start the program that does, under a lease that it is given."""
     with session_factory()() as session:
-        program = PROGRAMS.get(long_tasks.kind_of(session, task_id) or "")
-    if program:
+        kind = long_tasks.kind_of(session, task_id)
+    if program := PROGRAMS.get(kind or ""):
         seconds = max(get_settings().task_lease_seconds, START_SECONDS)
         taken = running.lease(session_factory(), task_id, seconds, utc_now())
         if taken is not None:
             _start_aside(*program, str(task_id), str(taken.token))
+    elif kind == IMAGE:
+        taken = running.lease(session_factory(), task_id, get_settings().task_lease_seconds, utc_now())
+        if taken is not None:
+            work = partial(pipeline.carry_out, _workshop())
+            carrying.carry(session_factory(), task_id, taken.token, get_settings(), work)
     elif running.run(session_factory(), task_id, HANDLERS, get_settings()):
         nudge(HOP, task_id)
 
@@ -246,6 +259,34 @@ def check_part(import_id: int, number: int) -> None:
         log.exception("part %d of import %d was not checked; the import does it", number, import_id)
 
 
+# Acknowledged before it is begun: a picture that kills its worker must not come back with its message. The rest is done
+# by its task, whose interruptions are counted.
+@app.task(name=PREPARE_IMAGE, ignore_result=True, acks_late=False)
+def prepare_image(image_id: int) -> None:
+    """Verify an uploaded picture, make its renditions side by side and end its task behind them: a group in a chain."""
+    with session_factory()() as session:
+        image = session.get(Image, image_id)
+    if image is None:
+        return
+    try:
+        widths = pipeline.verify_image(_workshop(), image_id)
+    except DomainError:
+        widths = []  # the task finds the same, and keeps the words
+    if widths:
+        chain(group(make_rendition.s(image_id, width) for width in widths), hop.si(image.task_id))()
+    else:
+        hop(image.task_id)
+
+
+@app.task(name=MAKE_RENDITION, acks_late=False)
+def make_rendition(image_id: int, width: int) -> None:
+    """Resize, compress and store one width. Never raises: one failed task of the group, and the chain ends."""
+    try:
+        pipeline.make_rendition(_workshop(), image_id, width)
+    except Exception:
+        log.exception("image %d was not made %d wide; its task does it", image_id, width)
+
+
 @app.task(name=TIDY, ignore_result=True)
 def tidy() -> None:
     """Put away what nobody needs any more. Each in a transaction of its own: folding keeps the dispatcher out."""
@@ -269,6 +310,13 @@ def put_away() -> None:
     """Nightly: the attempts of mailings that were settled long ago."""
     if put_away_old(session_factory(), get_settings().attempts_kept_days, utc_now()):
         nudge(PUT_AWAY)
+
+
+@app.task(name=TIDY_IMAGES, ignore_result=True)
+def tidy_images() -> None:
+    """Nightly, and after an image was deleted: stored files against rows."""
+    workshop = _workshop()
+    tidy_storage(workshop.factory, workshop.storage, utc_now())
 
 
 @app.task(name=BACK_UP, ignore_result=True)
@@ -295,6 +343,12 @@ def tell_success(kind: str) -> None:
     """A nightly task went well (Celery's link): if it had failed before, it is told that it works again."""
     with session_factory().begin() as session:
         outcomes.tell_success(session, kind, utc_now())
+
+
+@cache
+def _workshop() -> pipeline.Workshop:
+    """Made at its first use: a client of S3 is none that survives a fork."""
+    return pipeline.Workshop(session_factory(), open_storage(get_settings()), get_settings())
 
 
 def _start_aside(*module: str) -> None:

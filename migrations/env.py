@@ -28,6 +28,7 @@ import email_campaign.delivery.deliveries
 import email_campaign.delivery.relays
 import email_campaign.delivery.windows
 import email_campaign.delivery.workers
+import email_campaign.media.images
 import email_campaign.tasks.idempotency
 import email_campaign.tasks.signs
 import email_campaign.tasks.tasks  # noqa: F401 – like all above: imported for its tables

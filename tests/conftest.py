@@ -67,7 +67,7 @@ def redis_url(lifeline: Lifeline, services_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def settings(postgres_url: str, redis_url: str) -> Settings:
+def settings(postgres_url: str, redis_url: str, services_dir: Path) -> Settings:
     """Settings on real services, with the waits of a day scaled down to those of a test."""
     return Settings(
         _env_file=None,
@@ -86,6 +86,7 @@ def settings(postgres_url: str, redis_url: str) -> Settings:
         relay_slow_seconds=(0.1, 3.0),
         task_hop_seconds=0.5,
         task_lease_seconds=2.0,
+        media_dir=services_dir / "media",
     )
 
 

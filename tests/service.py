@@ -77,6 +77,12 @@ class Service:
         started = answer.json()
         return self.wait(f"/imports/{started['id']}", lambda i: i["state"] not in {"waiting", "running"})
 
+    def upload(self, content: bytes, name: str = "tulips.jpg", alt: str = "") -> Any:
+        """Upload an image and return it when it is ready, or has failed."""
+        answer = self.api.post("/images", files={"file": (name, content)}, data={"alt": alt})
+        assert answer.status_code == 202, answer.text
+        return self.wait(f"/images/{answer.json()['id']}", lambda one: one["state"] != "processing")
+
     def draft(self, count: int, **fields: Any) -> int:
         """A campaign, not launched, to so many new contacts on a new list; its id."""
         unique = time.monotonic_ns()

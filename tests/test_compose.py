@@ -56,7 +56,7 @@ def test_only_web_is_published_and_on_this_machine_alone() -> None:
     networks = yaml.safe_load(COMPOSE.read_text())["networks"]
     assert networks["inside"]["internal"]
     outside = {name for name, service in services().items() if "outside" in service["networks"]}
-    assert outside == {"web", "worker-send"}
+    assert outside == {"web", "worker", "worker-send"}
 
 
 def test_every_lasting_service_is_watched_and_started_again() -> None:

@@ -1,5 +1,6 @@
 """The walk of a campaign through every part as it runs: API, Celery, Postgres, SMTP, inbox, and back to the API."""
 
+import io
 import json
 import re
 import time
@@ -8,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import Engine, select
 
@@ -15,6 +17,7 @@ from email_campaign import queue
 from email_campaign.backups.manifest import Manifest
 from email_campaign.clock import utc_now
 from email_campaign.local.programs import Lifeline
+from email_campaign.media import images
 from email_campaign.reports.dashboard import dashboard
 from email_campaign.settings import Settings
 from email_campaign.tasks import outcomes
@@ -22,6 +25,8 @@ from email_campaign.tasks.tasks import Task
 from tests.commands import command
 from tests.faults.waiting import wait_until
 from tests.invariants import check_settled
+from tests.media import samples
+from tests.media.samples import opened
 from tests.service import PATIENCE_SECONDS, Service, running_service
 from tests.tables import empty_tables
 from tests.tools.collector import Collector, running_collector
@@ -96,6 +101,24 @@ def test_a_large_file_is_checked_part_by_part_and_then_imported(service: Service
     while (told := log.read_bytes()[before:]).count(b"Task email_campaign.check_part") < 6:  # received, succeeded
         assert time.monotonic() < deadline, told.decode()
         time.sleep(0.05)
+
+
+def test_an_image_goes_through_its_chain_is_served_and_goes_when_it_is_deleted(service: Service) -> None:
+    with service.factory.begin() as session:
+        upload = images.Upload("tulips.jpg", io.BytesIO(samples.jpeg(1600, 800, orientation=6)), "", None)
+        image = images.take_in(session, upload, service.settings, utc_now())
+        # Somebody has the task, so that what is done was done by the messages of the chain alone.
+        session.get_one(Task, image.task_id).lease_until = utc_now() + timedelta(hours=1)
+    queue.nudge(queue.PREPARE_IMAGE, image.id, by=queue.make_app(service.settings))
+    service.wait(f"/tasks/{image.task_id}", lambda task: task["done_count"] == 3)
+    with service.factory.begin() as session:
+        session.get_one(Task, image.task_id).lease_until = None
+    ready = service.wait(f"/images/{image.id}", lambda one: one["state"] == "ready")
+    for one in ready["renditions"]:
+        seen = opened(httpx.get(one["url"]).raise_for_status().content)
+        assert seen.size == (one["width"], one["height"]) == (one["width"], 2 * one["width"])
+    service.api.delete(f"/images/{image.id}").raise_for_status()
+    wait_until(lambda: {httpx.get(one["url"]).status_code for one in ready["renditions"]} == {404})
 
 
 def test_a_451_is_retried_and_then_accepted(service: Service, relay: ScriptedServer) -> None:

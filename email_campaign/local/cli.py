@@ -35,6 +35,8 @@ from email_campaign.local.reset import reset
 from email_campaign.local.run import run
 from email_campaign.local.runfile import AlreadyRunning
 from email_campaign.local.terminal import Terminal
+from email_campaign.media.storage import open_storage
+from email_campaign.media.tidy import tidy
 from email_campaign.settings import Settings, get_settings
 
 NOT_RUNNING = 3
@@ -86,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
         add("restore", _restore, "restore a backup, with everything paused, and prove its last campaigns")
     )
     import_file.add_arguments(add("import", _import, "import a CSV file into a list"))
+    add(
+        "tidy-images",
+        _tidy_images,
+        "hold stored images against rows: what is lost is made again, what is nobody's goes",
+    )
     send_test.add_arguments(add("send-test", _send_test, "send one copy of a campaign to an address"))
     flower.add_arguments(add("flower", _flower, "Celery's own pages, behind FLOWER_BASIC_AUTH"))
     demo = add("demo", _demo, "play the demo again on the running service: 1,000 letters to our inbox")
@@ -182,6 +189,15 @@ def _import(arguments: argparse.Namespace, settings: Settings) -> int:
     settings = _with_secret_key(_with_database(settings))
     with _sessions(settings) as factory:
         return import_file.import_file(arguments, settings, factory)
+
+
+def _tidy_images(_: argparse.Namespace, settings: Settings) -> int:
+    if "database_url" not in settings.model_fields_set and (running := runfile.find(places.data_dir(settings))):
+        settings = doctor.of_run(settings, running)
+    with _sessions(_with_database(settings)) as factory:
+        tidied = tidy(factory, open_storage(settings), utc_now())
+    print(f"{tidied.removed_count:,} files removed; {tidied.again_count:,} images are made again: see Tasks.")
+    return 0
 
 
 def _send_test(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -30,6 +30,7 @@ def examine(settings: Settings, data_dir: Path, run: Run | None) -> list[Finding
             *guarded("database", lambda: doctor_services.database(engine, settings)),
             *guarded("broker", lambda: doctor_services.broker(settings)),
             *guarded("relay", lambda: doctor_services.relay(settings)),
+            *guarded("images", lambda: doctor_services.images(settings)),
             *guarded("pages", lambda: doctor_services.pages(run.addresses["pages"] if run else settings.public_url)),
         ]
     finally:
@@ -44,6 +45,7 @@ def of_run(settings: Settings, run: Run) -> Settings:
         "redis_url": run.addresses["redis"],
         "smtp_host": host.strip("[]"),
         "smtp_port": int(port),
+        "data_dir": Path(run.data_dir),
     }
     return settings.model_copy(update={k: v for k, v in chosen.items() if k not in settings.model_fields_set})
 

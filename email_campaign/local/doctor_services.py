@@ -21,6 +21,7 @@ from email_campaign.delivery.trial_call import call_relay
 from email_campaign.local.findings import Finding, fail, ok, warn
 from email_campaign.local.places import CHECKOUT
 from email_campaign.local.reachable import POSTGRES_MINIMUM, REDIS_MINIMUM
+from email_campaign.media.storage import StorageFailed, check, open_storage
 from email_campaign.queue import depths
 from email_campaign.reports.health import checks, database_size
 from email_campaign.settings import Settings
@@ -73,6 +74,19 @@ def relay(settings: Settings) -> Iterator[Finding]:
         yield fail("relay", call.error, mend)
     else:
         yield ok("relay", f"{where} takes mail from {settings.mail_from}; it answered in {call.seconds:.1f} s.")
+
+
+def images(settings: Settings) -> Iterator[Finding]:
+    """Whether images can be stored and read: recipients ask for them."""
+    storage = open_storage(settings)
+    try:
+        check(storage)
+    except StorageFailed as error:
+        how = "the settings are S3_*" if settings.s3_bucket else "web and worker must both be able to write there"
+        mend = f"Mend what it says ({how}, or MEDIA_DIR); then `email-campaign tidy-images` makes again what is lost."
+        yield fail("images", f"In {storage.where}: {error.message}", mend)
+    else:
+        yield ok("images", f"They are stored in {storage.where}, which can be written and read.")
 
 
 def pages(address: str) -> Iterator[Finding]:

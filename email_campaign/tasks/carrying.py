@@ -1,4 +1,4 @@
-"""A task that a program of its own carries to its end, where no step could be short: it leases the row and beats."""
+"""A task that one carries to its end, where no step can be a transaction: under a lease of the row, with beats."""
 
 import logging
 import secrets
@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from email_campaign.clock import utc_now
@@ -40,10 +41,10 @@ class Beat:
     lease_seconds: float
     next_at: float = 0.0
 
-    def __call__(self, done_count: int) -> None:
-        """Renew the lease and show the progress, when it is time. Raises Cancelled and Taken."""
+    def __call__(self, done_count: int, *, at_once: bool = False) -> None:
+        """Renew the lease and show the progress, when it is time or `at_once`. Raises Cancelled and Taken."""
         now = utc_now()
-        if now.timestamp() < self.next_at:
+        if now.timestamp() < self.next_at and not at_once:
             return
         self.next_at = now.timestamp() + self.lease_seconds / BEATS_A_LEASE
         with self.factory.begin() as session:
@@ -63,8 +64,9 @@ def carry(
 ) -> TaskState | None:
     """Do the work under the lease of this token; how it ended, or None where another has it by now or it is over.
 
-    Who starts the program takes the lease, so that one is started and no crowd, however long a start takes. `work`
-    returns how much was done, and the result; it raises DomainError for what people can mend. Safe to repeat.
+    Who starts the work takes the lease, so that one is started and no crowd, however long a start takes. `work`
+    returns how much was done, and the result; it raises DomainError for what people can mend. A database that is away
+    leaves the task to the sweep. Safe to repeat.
     """
     beat = Beat(factory, task_id, token, settings.task_lease_seconds)
     try:
@@ -73,6 +75,9 @@ def carry(
         done_count, result = work(beat)
         return _end(beat, TaskState.SUCCEEDED, done_count=done_count, result=result)
     except Taken:
+        return None
+    except (OperationalError, InterfaceError) as error:
+        log.warning("task %s: the database gave up (%s); the sweep will go on", task_id, type(error.orig).__name__)
         return None
     except Cancelled:
         return _end(beat, TaskState.CANCELLED)

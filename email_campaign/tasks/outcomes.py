@@ -13,6 +13,7 @@ TITLES: Mapping[str, str] = {
     "back_up": "Nightly asking for a backup",
     "recount": "Nightly recount of the counters",
     "put_away": "Nightly putting away of old attempts",
+    "tidy_images": "Nightly look for lost and forgotten images",
 }
 """Kinds of tasks that nobody asked for, and whose failure nobody would otherwise hear of."""
 

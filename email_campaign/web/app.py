@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from email_campaign import __version__, log, tracing
 from email_campaign.db import SessionFactory, make_engine
 from email_campaign.delivery.throttle_requests import RequestLimit
+from email_campaign.media.storage import open_storage
 from email_campaign.settings import Settings, get_settings
 from email_campaign.web import errors, idempotency
 from email_campaign.web.admin import accounts as admin_accounts
@@ -25,6 +26,7 @@ from email_campaign.web.admin import contacts as admin_contacts
 from email_campaign.web.admin import dashboard as admin_dashboard
 from email_campaign.web.admin import deliveries as admin_deliveries
 from email_campaign.web.admin import events as admin_events
+from email_campaign.web.admin import images as admin_images
 from email_campaign.web.admin import import_mapping as admin_import_mapping
 from email_campaign.web.admin import import_undo as admin_import_undo
 from email_campaign.web.admin import imports as admin_imports
@@ -42,6 +44,7 @@ from email_campaign.web.api import attachments as api_attachments
 from email_campaign.web.api import campaigns as api_campaigns
 from email_campaign.web.api import contacts as api_contacts
 from email_campaign.web.api import deliveries as api_deliveries
+from email_campaign.web.api import images as api_images
 from email_campaign.web.api import import_mapping as api_import_mapping
 from email_campaign.web.api import import_undo as api_import_undo
 from email_campaign.web.api import imports as api_imports
@@ -60,7 +63,7 @@ from email_campaign.web.forms import read_form
 from email_campaign.web.guard import Guard
 from email_campaign.web.live import Hub, closed_by_signals
 from email_campaign.web.openapi import DescribedApp
-from email_campaign.web.public import health, metrics, reset, sign_in, styles, unsubscribe
+from email_campaign.web.public import health, media, metrics, reset, sign_in, styles, unsubscribe
 from email_campaign.web.watch import Watch
 
 POOL_SIZE = 20
@@ -76,6 +79,7 @@ API_ROUTERS: tuple[APIRouter, ...] = (
     api_proofs.router,
     api_previews.router,
     api_templates.router,
+    api_images.router,
     api_contacts.router,
     api_lists.router,
     api_imports.router,
@@ -98,6 +102,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     admin_deliveries.router,
     admin_unknown.router,
     admin_templates.router,
+    admin_images.router,
     admin_contacts.router,
     admin_lists.router,
     admin_imports.router,
@@ -117,6 +122,7 @@ PUBLIC_ROUTERS: tuple[APIRouter, ...] = (
     sign_in.router,
     reset.router,
     unsubscribe.router,
+    media.router,
     styles.router,
 )
 
@@ -140,6 +146,7 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
         make_engine(settings, pool_size=POOL_SIZE), expire_on_commit=False
     )
     app.state.request_limit = RequestLimit(settings.redis_url, settings.api_rate_per_minute)
+    app.state.storage = open_storage(settings)
     app.state.live = Hub(app.state.session_factory)
     errors.install(app)
     idempotency.install(app)

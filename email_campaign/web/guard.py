@@ -30,8 +30,10 @@ HEADERS = {
 }
 """Set where the route did not set its own."""
 
-UPLOADS = ("/api/v1/imports", "/admin/imports")
+IMPORTS = ("/api/v1/imports", "/admin/imports")
 """Requests to these addresses may be as large as an import."""
+IMAGES = ("/api/v1/images", "/admin/images")
+"""Likewise, as an image."""
 ATTACHING = re.compile(r"/api/v1/campaigns/[0-9]+/attachments|/admin/campaigns/(?:new|preview|[0-9]+/edit)")
 """Requests to these may carry twice what a mail carries: who chose too much is told beside the field, and keeps what
 they typed."""
@@ -87,8 +89,10 @@ class Guard:
         return None
 
     def _body_limit(self, path: str) -> int:
-        if path.rstrip("/") in UPLOADS:
+        if path.rstrip("/") in IMPORTS:
             return self._settings.import_max_bytes + MULTIPART_BYTES
+        if path.rstrip("/") in IMAGES:
+            return self._settings.image_max_bytes + MULTIPART_BYTES
         if ATTACHING.fullmatch(path.rstrip("/")):
             return self._settings.request_max_bytes + 2 * self._settings.attachments_max_bytes
         return self._settings.request_max_bytes

@@ -20,7 +20,7 @@ TEMPLATES_DIR = Path(__file__).parents[2] / "templates"
 
 MAIL_FRAME_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
-    "img-src data: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "img-src 'self' data: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 """For the HTML of a mail, on an address of its own: no script, no form; a link that is clicked opens a tab."""
 

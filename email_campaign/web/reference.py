@@ -191,7 +191,8 @@ class _Reader:
             lines.append(f"-H 'Idempotency-Key: {KEY_EXAMPLE}'")
         if media_type == "multipart/form-data":
             for name, each in schema.get("properties", {}).items():
-                lines.append(f"-F {name}=" + ("@people.csv" if each.get("format") == "binary" else "1"))
+                value = f"@{each.get('x-file', 'file')}" if each.get("format") == "binary" else each.get("example", 1)
+                lines.append(f"-F {name}={shlex.quote(str(value))}")
         elif media_type:
             lines.append("-H 'Content-Type: application/json'")
             lines.append(f"-d {shlex.quote(json.dumps(self._body_example(schema), ensure_ascii=False))}")

@@ -16,6 +16,8 @@ from email_campaign.delivery.proof_task import ask_for_proof
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.delivery.unknown_task import resolve_again
 from email_campaign.errors import Conflict
+from email_campaign.media.images import TASK_KIND as IMAGE
+from email_campaign.media.images import make_again
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task, TaskState
 
@@ -49,7 +51,12 @@ def _undo_again(session: Session, failed: Task, created_by: int | None, now: dat
     return begin_undo(session, failed.subject_id or 0, created_by=created_by, now=now)
 
 
+def _make_again(session: Session, failed: Task, created_by: int | None, now: datetime) -> Task:
+    return make_again(session, failed.subject_id or 0, created_by, now)
+
+
 _AGAIN: Mapping[str, Callable[[Session, Task, int | None, datetime], Task]] = {
+    IMAGE: _make_again,
     PROOF: _prove_again,
     RESOLVE_UNKNOWN: _resolve_again,
     UNDO_IMPORT: _undo_again,

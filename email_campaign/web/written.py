@@ -17,6 +17,7 @@ from email_campaign.campaigns.campaigns import Draft
 from email_campaign.campaigns.limits import RateLimits
 from email_campaign.campaigns.mailings import UnknownPolicy
 from email_campaign.content.templates import Template, TemplateDraft
+from email_campaign.media.images import Image
 
 Written = Mapping[str, Any]
 
@@ -56,6 +57,11 @@ def campaign(draft: Draft) -> Written:
 def template(one: Template | TemplateDraft) -> Written:
     """Of a template."""
     return {"name": one.name, "subject": one.subject, "html": one.html, "text": one.text}
+
+
+def image(one: Image) -> Written:
+    """Of an image."""
+    return {"alt": one.alt}
 
 
 def mailing_list(one: MailingList) -> Written:

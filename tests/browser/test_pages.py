@@ -16,6 +16,7 @@ from tests.browser.people import (
     write_campaign,
     write_template,
 )
+from tests.media import samples
 from tests.service import Service
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first test also waits for the whole service
@@ -52,6 +53,9 @@ PAGES = (
     "/admin/templates",
     "/admin/templates/new",
     "/admin/templates/{template}",
+    "/admin/images",
+    "/admin/images/new",
+    "/admin/images/{image}",
     "/admin/relay",
     "/admin/tasks",
     "/admin/api",
@@ -79,6 +83,7 @@ def known(service: Service, inbox_url: str) -> dict[str, object]:
     done = service.import_csv(list_id, FILE)
     files = {"file": (f"{LONG_NAME}.csv", f"{LONG_NAME},{FILE}".encode())}
     looked_at = service.api.post("/imports", files=files, data={"list_id": str(list_id), "start": "false"}).json()
+    image = service.upload(samples.jpeg(1600, 800), name=f"{LONG_NAME}.jpg", alt=LONG_NAME)
     template = service.post(
         "/templates", name=LONG_NAME, subject=f"{LONG_NAME} {{{{ name }}}}", html=f"<p>{LONG_NAME}</p>"
     )
@@ -94,6 +99,7 @@ def known(service: Service, inbox_url: str) -> dict[str, object]:
         "import_draft": looked_at["id"],
         "task": done["task_id"],
         "template": template["id"],
+        "image": image["id"],
         "draft": draft,
         "sent": sent,
         "contact": service.get(f"/lists/{list_id}/members")["items"][0]["contact_id"],

@@ -1,5 +1,6 @@
 """Rows that requests can meet: for every path of the API the ids that stand in it, and some that nobody has."""
 
+import io
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from email_campaign.campaigns.mailings import MailingState
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.deliveries import DeliveryState
+from email_campaign.media import images
 from email_campaign.settings import Settings
 from tests.factories import (
     make_attempt,
@@ -23,6 +25,7 @@ from tests.factories import (
     make_template,
     make_user,
 )
+from tests.media import samples
 
 NOWHERE = 999_999_999
 STATES = (MailingState.DRAFT, MailingState.SENDING, MailingState.FINISHED)
@@ -59,6 +62,8 @@ class World:
             unwilling = make_suppression(session, make_contact(session).address)
             upload = Upload("people.csv", iter([b"address\nbob@example.org\n"]), None, self.user_id)
             started = start_import(session, upload, Settings(_env_file=None), now)
+            picture = images.Upload("tulips.png", io.BytesIO(samples.png(40, 20)), "Tulips", self.user_id)
+            image = images.take_in(session, picture, Settings(_env_file=None), now)
             copies = [
                 make_delivery(
                     session, campaign.mailing, ada if verdict is DeliveryState.ACCEPTED else None, state=verdict
@@ -75,6 +80,7 @@ class World:
                 "contact_id": ada.id,
                 "suppression_id": unwilling.id,
                 "import_id": started.id,
+                "image_id": image.id,
                 "task_id": started.task_id,
                 "token_id": create_token(session, user_id=self.user_id, name="spare", now=now)[0].id,
                 "delivery_id": f"{campaign.id}-1",

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import relays, workers
-from email_campaign.local import doctor, ports
+from email_campaign.local import doctor, doctor_services, ports
 from email_campaign.local.doctor_services import _clock
 from email_campaign.local.findings import Finding, guarded, ok
 from email_campaign.local.runfile import Run
@@ -57,6 +57,7 @@ def test_a_well_service_has_nothing_to_mend(
         "broker",
         "relay",
         "relay's state",
+        "images",
     }
 
 
@@ -77,6 +78,20 @@ def test_whatever_is_down_is_named_with_its_mend_and_the_rest_is_looked_at(setti
     told = doctor.as_text(list(found.values()))
     assert "FAIL  database: It does not answer" in told
     assert "→ Start Postgres" in told
+
+
+def test_a_storage_of_images_that_cannot_be_used_is_named(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "media").write_text("in the way")
+    for update, told in (
+        ({"media_dir": tmp_path / "media"}, "MEDIA_DIR"),
+        ({"s3_bucket": "images", "s3_endpoint_url": "http://127.0.0.1:1", "s3_region": "x"}, "S3_*"),
+    ):
+        (finding,) = doctor_services.images(settings.model_copy(update=update))
+        assert finding.state == "fail"
+        assert told in finding.mend
+    folder = tmp_path / "another"
+    (finding,) = doctor_services.images(settings.model_copy(update={"media_dir": folder}))
+    assert (finding.state, list(folder.iterdir())) == ("ok", [])
 
 
 def test_a_service_that_does_nothing_is_not_well(
@@ -120,7 +135,7 @@ def test_what_make_run_chose_is_used_where_nothing_is_set(tmp_path: Path) -> Non
     by_hand = Settings(_env_file=None, redis_url="redis://mine:6379/0")
     used = doctor.of_run(by_hand, run)
     assert (used.database_url, used.redis_url) == ("postgresql+psycopg://a@b:7/c", "redis://mine:6379/0")
-    assert (used.smtp_host, used.smtp_port) == ("::1", 1025)
+    assert (used.smtp_host, used.smtp_port, used.data_dir) == ("::1", 1025, tmp_path)
 
 
 @pytest.mark.parametrize(("apart", "state"), [(0.5, "ok"), (-10.0, "warn"), (3600.0, "fail")])

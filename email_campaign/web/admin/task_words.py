@@ -9,6 +9,7 @@ from email_campaign.audience.import_undo import TASK_KIND as UNDO_IMPORT
 from email_campaign.audience.imports import TASK_KIND as IMPORT
 from email_campaign.delivery.proof_task import TASK_KIND as PROOF
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
+from email_campaign.media.images import TASK_KIND as IMAGE
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task
 from email_campaign.web.formatting import number, visible_rate
@@ -39,6 +40,8 @@ RESULT_WORDS = {
     "bytes": "Size in bytes",
     "sha256": "SHA-256",
     "old_ones_deleted": "Older backups deleted",
+    "bytes_before": "Bytes of the original",
+    "bytes_after": "Bytes of all widths together",
     "resolved": "Copies resolved",
     "as": "Resolved as",
 }
@@ -61,12 +64,14 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     IMPORT: Kind("Import", "the import", "/admin/imports/{}", tells_itself=True),
     UNDO_IMPORT: Kind("Undo of an import", "the import", "/admin/imports/{}", tells_itself=True),
+    IMAGE: Kind("Image", "the image", "/admin/images/{}", tells_itself=True),
     PROOF: Kind("Proof", "the proof", "/admin/campaigns/{}/proof", tells_itself=True),
     RESOLVE_UNKNOWN: Kind("Unknown copies", "the unknown copies", "/admin/campaigns/{}/unknown"),
     "backup": Kind("Backup"),
     "back_up": Kind("Asking for a backup"),
     "recount": Kind("Recount"),
     "put_away": Kind("Putting away of attempts"),
+    "tidy_images": Kind("Look after images"),
 }
 
 

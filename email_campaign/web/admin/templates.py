@@ -21,6 +21,7 @@ from email_campaign.errors import Conflict, Invalid
 from email_campaign.reports.queries import counts_of
 from email_campaign.web import written
 from email_campaign.web.admin.campaign_content import find_contact
+from email_campaign.web.admin.images import recent_images
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.admin.wording import not_reached
 from email_campaign.web.collisions import Collision, Sides, collide, show_collision
@@ -67,7 +68,7 @@ def new_template(
     else:
         other = templates.get_template(session, copy)
         values = {"name": "", "subject": other.subject, "html": other.html, "text": other.text}
-    return render(request, EDIT, values=values, errors={}, form_error="", **_context(session, None))
+    return render(request, EDIT, values=values, errors={}, form_error="", **_context(request, session, None))
 
 
 @router.post("/new")
@@ -102,7 +103,7 @@ def edit_template(request: Request, session: SessionDep, template_id: PathId) ->
     one = templates.get_template(session, template_id)
     fields = written.template(one)
     values = {**fields, "version": written.version_of(fields)}
-    return render(request, EDIT, values=values, errors={}, form_error="", **_context(session, one))
+    return render(request, EDIT, values=values, errors={}, form_error="", **_context(request, session, one))
 
 
 @router.post("/{template_id}")
@@ -146,7 +147,7 @@ def _refuse(
     session.rollback()
     problem = error if isinstance(error, Invalid) else Invalid.field("name", error.message)
     fresh = templates.get_template(session, one.id) if one else None
-    return refuse_form(request, EDIT, form, problem, **_context(session, fresh))
+    return refuse_form(request, EDIT, form, problem, **_context(request, session, fresh))
 
 
 def _collide(
@@ -156,11 +157,11 @@ def _collide(
     session.rollback()
     words = {name: (LABELS[name], text) for name, text in theirs.items()}
     sides = Sides(saved=theirs, typed=written.template(draft), words=words)
-    context = _context(session, templates.get_template(session, saved.id))
+    context = _context(request, session, templates.get_template(session, saved.id))
     return show_collision(request, EDIT, collision, sides, **context)
 
 
-def _context(session: Session, one: Template | None) -> dict[str, Any]:
+def _context(request: Request, session: Session, one: Template | None) -> dict[str, Any]:
     offered = session.scalars(select(Contact).order_by(Contact.id.desc()).limit(CONTACTS_OFFERED)).all()
     used_by = _campaigns_of(session, one) if one else []
     counts = counts_of(session, [campaign.id for campaign in used_by])
@@ -170,6 +171,7 @@ def _context(session: Session, one: Template | None) -> dict[str, Any]:
         "variables": attributes_in_use(session),
         "sample": sample_size(session),
         "contacts": offered,
+        "images": recent_images(session, request.app.state.settings),
         "campaigns": [(campaign, not_reached(counts[campaign.id])) for campaign in used_by],
     }
 

@@ -42,6 +42,7 @@ UPLOAD = {
                         "file": {
                             "type": "string",
                             "format": "binary",
+                            "x-file": "people.csv",
                             "description": "A CSV file. Without `mapping` its first line names the columns, one of "
                             "them address or email. UTF-8, or UTF-16 with its mark; delimited by comma, semicolon, "
                             "tab or bar.",

@@ -9,6 +9,7 @@ const parts = {
   "[data-preview-url]": "./preview.js",
   "[data-upload]": "./upload.js",
   "[data-bulk]": "./table.js",
+  "[data-copy]": "./copy.js",
 };
 for (const [selector, module] of Object.entries(parts)) {
   if (document.querySelector(selector)) import(module);

@@ -39,7 +39,7 @@ function send(form, button) {
   request.onload = () => show(request);
   request.onerror = () => {
     bar.hidden = true;
-    said.textContent = "The connection was lost before the file was sent. Nothing was imported; send it again.";
+    said.textContent = "The connection was lost before the file was sent. Nothing was taken; send it again.";
     delete form.dataset.sent;
     button?.removeAttribute("aria-busy");
   };

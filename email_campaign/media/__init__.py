@@ -1,0 +1,1 @@
+"""Uploaded images: checked, resized and compressed, stored where recipients reach them."""
