@@ -23,7 +23,7 @@ def read(part: tuple[bytes, ...]) -> EmailMessage:
         ("漢字.pdf", b"filename*=utf-8''%E6%BC%A2%E5%AD%97.pdf", "file.pdf"),
         ('a"b\\c.txt', b"filename*=utf-8''a%22b%5Cc.txt", "a_b_c.txt"),
         ("=?utf-8?q?x?=", b"filename*=utf-8''%3D%3Futf-8%3Fq%3Fx%3F%3D", "__utf-8_q_x__"),
-        ("a\r\nBcc: x@y.z", b"filename*=utf-8''a%0D%0ABcc%3A%20x%40y.z", "a Bcc_ x@y.z"),
+        ("a\r\nBcc: x@y.z", b"filename*=utf-8''a%0D%0ABcc%3A%20x%40y.z", "a__Bcc_ x@y.z"),
     ],
 )
 def test_a_name_is_told_in_the_place_of_today_and_in_the_older_one(name: str, disposition: bytes, older: str) -> None:
