@@ -1,12 +1,15 @@
 """Who stands in the ledger: asked before contacts go that an import made."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.mailings import Mailing, MailingKind
+
+CLOCKS_APART = timedelta(minutes=10)
+"""The import was taken in by one machine, and the audience by another."""
 
 
 def mailed(session: Session, contact_ids: Sequence[int], since: datetime) -> set[int]:
@@ -14,7 +17,11 @@ def mailed(session: Session, contact_ids: Sequence[int], since: datetime) -> set
     enrolling = select(Mailing.id).where(
         Mailing.launched_at.is_not(None),
         Mailing.recipient_address.is_(None),
-        or_(Mailing.enrolled_at.is_(None), Mailing.enrolled_at >= since, Mailing.kind == MailingKind.TRANSACTIONAL),
+        or_(
+            Mailing.enrolled_at.is_(None),
+            Mailing.enrolled_at >= since - CLOCKS_APART,
+            Mailing.kind == MailingKind.TRANSACTIONAL,
+        ),
     )
     mailing_ids = session.scalars(enrolling).all()
     return set(session.scalars(_MAILED, {"contacts": list(contact_ids), "mailings": list(mailing_ids)}))
