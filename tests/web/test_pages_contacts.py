@@ -199,6 +199,7 @@ def test_what_can_be_no_list_is_told_beside_its_field(
 ) -> None:
     with session_factory.begin() as session:
         contact = make_contact(session)
+        make_list(session)
     answer = signed_in.post(f"{HERE}/{contact.id}/lists", data={"list_id": typed})
     assert answer.status_code == 422
     assert "Choose a list." in answer.text
