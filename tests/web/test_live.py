@@ -24,7 +24,7 @@ from email_campaign.db import SessionFactory
 from email_campaign.delivery.deliveries import count_moves
 from email_campaign.local import ports
 from email_campaign.local.children import children
-from email_campaign.local.programs import Lifeline, wait_until_ready
+from email_campaign.local.programs import Lifeline, running
 from email_campaign.settings import Settings
 from email_campaign.tasks.tasks import Task, TaskState, create_task
 from email_campaign.web.live import Hub
@@ -193,11 +193,10 @@ def test_open_streams_do_not_hold_up_the_end_of_the_service(
     own = settings.model_copy(update={"web_port": ports.free_port()})
     program = next(program for program in children(own, services_dir) if program.name == "web")
     log = services_dir / "live-web.log"
-    process = lifeline.start(program, log)
-    wait_until_ready(program, process, log, 60)
     url = f"http://127.0.0.1:{own.web_port}"
     cookies = {"session": signed_in.cookies["session"]}
     with (
+        running(lifeline, program, log) as process,
         httpx.Client(base_url=url, cookies=cookies, timeout=PATIENCE_SECONDS) as browser,
         following(browser, f"tasks/{task.id}") as line,
     ):
