@@ -25,7 +25,7 @@ WORK_LIMIT_SECONDS = 90
 """A task lasts 60 s at most; what is still there after this hangs."""
 PING_SECONDS = 0.5
 
-_CELERY = ("celery", "-A", "email_campaign")
+_CELERY = "email_campaign.celery"
 
 
 def children(settings: Settings, data_dir: Path) -> list[Program]:
@@ -38,7 +38,7 @@ def children(settings: Settings, data_dir: Path) -> list[Program]:
         *(_worker(settings, app, name, *_send_options()) for name in send_names),
         _worker(settings, app, "control", *_prefork_options(CONTROL_QUEUE, CONTROL_PROCESSES)),
         _worker(settings, app, "work", *_prefork_options(WORK_QUEUE, WORK_PROCESSES)),
-        _python(settings, "beat", *_CELERY, "beat", "--schedule", str(data_dir / "beat-schedule"), "--pidfile="),
+        _python(settings, "beat", _CELERY, "beat", "--schedule", str(data_dir / "beat-schedule"), "--pidfile="),
     ]
 
 
@@ -60,7 +60,7 @@ def _worker(settings: Settings, app: Celery, name: str, *options: str) -> Progra
     return _python(
         settings,
         name,
-        *(*_CELERY, "worker", "-n", node, "--loglevel", settings.log_level, *options, *quiet),
+        *(_CELERY, "worker", "-n", node, "--loglevel", settings.log_level, *options, *quiet),
         is_ready=lambda: node in answering_workers(app, node),
     )
 
