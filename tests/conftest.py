@@ -19,7 +19,7 @@ from email_campaign.local.programs import Lifeline, running
 from email_campaign.settings import Settings
 from tests.tables import empty_tables
 
-pytest_plugins = ["tests.commands", "tests.mailhog"]
+pytest_plugins = ["tests.commands", "tests.mailhog", "tests.order"]
 
 # How fast an example is says how busy the machine is.
 hypothesis.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
