@@ -32,7 +32,7 @@ def service(engine: Engine, settings: Settings, lifeline: Lifeline, services_dir
     smtp_port, http_port = ports.free_port(), ports.free_port()
     folder = services_dir / "demo"
     folder.mkdir()
-    update = {"inbox_smtp_port": smtp_port, "inbox_http_port": http_port}
+    update = {"inbox_smtp_port": smtp_port, "inbox_http_port": http_port, "send_processes": 1}
     with running_service(settings, lifeline, folder, ("127.0.0.1", smtp_port), **update) as running:
         running.start("inbox")
         yield running

@@ -40,6 +40,7 @@ def service(
     update = {
         "inbox_smtp_port": smtp_port,
         "inbox_http_port": ports.free_port(),
+        "send_processes": 1,  # the service starts sooner
         "sweep_seconds": 1.0,  # speeds are measured from sweep to sweep, and people look at them
         "smtp_idle_seconds": 0.5,  # the inbox keeps its mood (Jim) for as long as a connection lasts
     }
