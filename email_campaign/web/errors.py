@@ -205,12 +205,15 @@ def _unstorable(request: Request, error: Exception) -> Response:
 
 
 def _database_away(request: Request, error: Exception) -> Response:
-    log.error("the database does not answer %s %s: %s", request.method, route_of(request.scope), error)
+    error_id = secrets.token_hex(4)
+    where = f"{request.method} {route_of(request.scope)}"
+    log.error("error %s: the database does not answer %s: %s", error_id, where, error, extra={"error": error_id})
     return answer(
         request,
         Problem(
             503,
-            "The database does not answer at the moment. Nothing was changed; try again in a few seconds.",
+            "The database does not answer at the moment. Nothing was changed; try again in a few seconds. "
+            f"The log has it as error {error_id}.",
             headers={"Retry-After": str(DATABASE_RETRY_SECONDS)},
         ),
     )

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from email_campaign.accounts.throttle import TooMany
+from email_campaign.content.frame import Theme, framed, has_dark_style
 from email_campaign.errors import Invalid
 from email_campaign.web import cookies
 from email_campaign.web.assets import static
@@ -34,7 +35,7 @@ def make_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS, prose=prose)
+    environment.filters.update(FILTERS, prose=prose, has_dark_style=has_dark_style)
     environment.globals["static"] = static
     return environment
 
@@ -84,6 +85,6 @@ def redirect(request: Request, to: str, message: str = "", level: cookies.Level 
     return response
 
 
-def mail_frame_response(html: str) -> Response:
+def mail_frame_response(html: str, theme: Theme = "light") -> Response:
     """The HTML of a mail for an `<iframe src=… sandbox>`; whatever it holds, it runs nothing here."""
-    return HTMLResponse(html, headers={"Content-Security-Policy": MAIL_FRAME_POLICY})
+    return HTMLResponse(framed(html, theme), headers={"Content-Security-Policy": MAIL_FRAME_POLICY})

@@ -7,6 +7,7 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from email_campaign.content.frame import Theme, has_dark_style
 from email_campaign.delivery.preview import Preview
 from email_campaign.errors import Invalid
 from email_campaign.web.errors import wants_json
@@ -26,5 +27,7 @@ def answer_preview(request: Request, compose: Callable[[], Preview]) -> Response
             return JSONResponse({"subject": "", "text": "", "errors": problems})
         return mail_frame_response("".join(f"<p>{escape(one['message'])}</p>" for one in problems))
     if wants_json(request):
-        return JSONResponse({"subject": made.subject, "text": made.text})
-    return mail_frame_response(f"<pre>{escape(made.text)}</pre>" if made.html is None else made.html)
+        dark = has_dark_style(made.html or "")
+        return JSONResponse({"subject": made.subject, "text": made.text, "has_dark_style": dark})
+    theme: Theme = "dark" if request.query_params.get("theme") == "dark" else "light"
+    return mail_frame_response(f"<pre>{escape(made.text)}</pre>" if made.html is None else made.html, theme)

@@ -192,11 +192,15 @@ def test_health_without_a_database(without_database: TestClient) -> None:
     assert {check["name"]: check["ok"] for check in ready.json()["checks"]} == {"database": False, "broker": True}
 
 
-def test_a_person_reads_a_page_when_the_database_is_away(without_database: TestClient, signed_in: TestClient) -> None:
+def test_a_person_reads_a_page_when_the_database_is_away(
+    without_database: TestClient, signed_in: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
     without_database.cookies = signed_in.cookies
     answer = without_database.get("/admin/settings")
     assert answer.status_code == 503
     assert "The database does not answer" in answer.text
+    (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert f"The log has it as error {record.getMessage().split()[1].strip(':')}." in answer.text
 
 
 def test_half_a_character_is_a_wrong_value_and_no_failure(api: TestClient) -> None:

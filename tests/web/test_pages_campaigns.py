@@ -403,8 +403,11 @@ def test_the_content_of_a_launched_campaign_stays_as_it_was(
     page = signed_in.get(f"{HERE}/{campaign_id}/content?contact=person1@example.org").text
     assert "Hello Person 1" in page
     assert "Changed since" not in page
-    frame = signed_in.get(f"{HERE}/{campaign_id}/mail?contact=person1@example.org")
-    assert "<p>Hello Person 1</p>" in frame.text
+    for theme in ("light", "dark"):
+        frame = signed_in.get(f"{HERE}/{campaign_id}/mail?contact=person1@example.org&theme={theme}")
+        assert "<p>Hello Person 1</p>" in frame.text
+    assert "&amp;theme=dark" in page
+    assert "no dark style of its own" in page
     assert "There is no contact" in signed_in.get(f"{HERE}/{campaign_id}/content?contact=stranger@example.org").text
 
 

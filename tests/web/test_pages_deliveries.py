@@ -1,6 +1,7 @@
 """The page of one copy: what happened to it, what was said, the mail itself, and why its reader is in the audience."""
 
 import hashlib
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.factories import (
 )
 
 HERE = "/admin/deliveries"
+HTML = "<style>@media (prefers-color-scheme: dark) { p { color: #fff } }</style><p>Hello {{ name }}</p>"
 Nudges = list[tuple[object, ...]]
 
 
@@ -40,7 +42,7 @@ def _copy(session: Session, state: DeliveryState, reason: str | None = None) -> 
     customers = make_list(session, "Customers")
     person = make_contact(session, "ada@example.org", name="Ada")
     make_subscription(session, person, customers, at=utc_now() - timedelta(days=3))
-    template = make_template(session)
+    template = make_template(session, html=HTML)
     campaign = make_campaign(session, name="Spring", template=template, lists=[customers], state=MailingState.FINISHED)
     return campaign, make_delivery(session, campaign.mailing, person, state=state, reason=reason)
 
@@ -84,6 +86,9 @@ def test_an_accepted_copy_shows_the_bytes_that_were_sent(
     frame = signed_in.get(f"{HERE}/{delivery.mailing_id}-1/mail")
     assert "<p>Hello Ada</p>" in frame.text
     assert frame.headers["Content-Security-Policy"].startswith("sandbox")
+    assert "@media (max-width: 0) {" in frame.text
+    (dark,) = re.findall(r'<iframe class="in-dark"[^>]* src="([^"]+)"', page)
+    assert "@media (min-width: 0) {" in signed_in.get(dark).text
 
 
 def test_a_mail_that_was_refused_before_it_was_handed_over_is_not_called_sent(

@@ -86,6 +86,15 @@ def test_the_preview_is_the_mail_of_the_chosen_contact(signed_in: TestClient, se
     assert anybody["subject"] in {"Hello Ada", "Hello Bob & Co"}
 
 
+def test_a_preview_is_light_or_dark_as_is_chosen_and_says_where_the_mail_knows_no_dark(signed_in: TestClient) -> None:
+    themed = GOOD | {"html": "<style>@media (prefers-color-scheme: dark) { p { color: #fff } }</style><p>Hello"}
+    assert "@media (max-width: 0) {" in signed_in.post(f"{HERE}/preview", data=themed).text
+    assert "@media (min-width: 0) {" in signed_in.post(f"{HERE}/preview?theme=dark", data=themed).text
+    for fields, knows in ((GOOD, False), (themed, True)):
+        answer = signed_in.post(f"{HERE}/preview?theme=dark", data=fields, headers=JSON).json()
+        assert answer["has_dark_style"] is knows
+
+
 def test_a_preview_names_line_variable_and_unknown_contact(signed_in: TestClient) -> None:
     wrong = signed_in.post(f"{HERE}/preview", data=GOOD | {"html": "<p>\n{{ plan }}"}, headers=JSON)
     assert wrong.status_code == 200  # what is being typed is no failed request

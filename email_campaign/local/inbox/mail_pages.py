@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from email_campaign.content.frame import has_dark_style
 from email_campaign.local.inbox.checks import check_mail
-from email_campaign.local.inbox.frame import for_frame, has_dark_style
+from email_campaign.local.inbox.frame import for_frame
 from email_campaign.local.inbox.guard import DOWNLOAD_POLICY, FRAME_POLICY
 from email_campaign.local.inbox.look import Look
 from email_campaign.local.inbox.mail import Mail, text_of

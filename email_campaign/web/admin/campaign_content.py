@@ -12,6 +12,7 @@ from starlette.responses import Response
 from email_campaign.audience.contacts import Contact, checked_address
 from email_campaign.campaigns import campaigns
 from email_campaign.campaigns.campaigns import Campaign
+from email_campaign.content.frame import Theme
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.preview import SOMEBODY, preview_campaign, recipient_of, sample_recipient
 from email_campaign.errors import Invalid
@@ -62,6 +63,7 @@ def mail_frame(
     now: NowDep,
     campaign_id: PathId,
     contact: ContactQuery = "",
+    theme: Theme = "light",
 ) -> Response:
     """The HTML of the campaign's mail for the frame: the words as they are now, or as they were launched."""
     campaign = campaigns.get(session, campaign_id)
@@ -70,7 +72,7 @@ def mail_frame(
         html = preview_campaign(session, campaign, recipient, settings, now).html
     else:
         html = launched_mail(session, campaign.mailing, recipient, settings, now).html
-    return mail_frame_response(html or "")
+    return mail_frame_response(html or "", theme)
 
 
 def find_contact(session: Session, address: str) -> Contact:

@@ -15,6 +15,7 @@ from email_campaign.audience.suppressions import Suppression
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import OF_ONE, Mailing, MailingKind
 from email_campaign.content.attachments import Attachment
+from email_campaign.content.frame import Theme
 from email_campaign.content.versions import ContentVersion
 from email_campaign.delivery.attempts import Attempt
 from email_campaign.delivery.compose import derive_message_id
@@ -66,13 +67,13 @@ def show_delivery(request: Request, session: SessionDep, settings: SettingsDep, 
 
 
 @router.get("/mail")
-def mail_frame(session: SessionDep, settings: SettingsDep, delivery_id: str) -> Response:
+def mail_frame(session: SessionDep, settings: SettingsDep, delivery_id: str, theme: Theme = "light") -> Response:
     """The HTML of the mail for the frame, composed again."""
     mailing_id, position = queries.parse_delivery_id(delivery_id)
     copy = queries.get_delivery(session, mailing_id, position)
     attempts = [attempt for attempt, _ in queries.attempts_of(session, mailing_id, position)]
     rebuilt = _last_mail(session, copy, attempts, settings)
-    return mail_frame_response((rebuilt.mail.html or "") if rebuilt and rebuilt.mail else "")
+    return mail_frame_response((rebuilt.mail.html or "") if rebuilt and rebuilt.mail else "", theme)
 
 
 @router.get("/attachments/{attachment_id}")

@@ -13,13 +13,14 @@ for (const form of document.querySelectorAll("[data-preview-url]")) {
 }
 
 function attach(form, view) {
-  const url = form.dataset.previewUrl;
+  const dark = view.querySelector('[value="dark"]');
   let timer = 0, running = null;
 
   async function refresh() {
     running?.abort();
     running = new AbortController();
     const { signal } = running;
+    const url = form.dataset.previewUrl + (dark.checked ? "?theme=dark" : "");
     try {
       const headers = { Accept: "application/json", "X-CSRF-Token": document.querySelector('meta[name="csrf-token"]').content };
       const answer = await fetch(url, { method: "POST", body: typed(form), headers, signal });
@@ -37,6 +38,7 @@ function attach(form, view) {
     clearTimeout(timer);
     timer = setTimeout(refresh, PAUSE_MS);
   });
+  view.addEventListener("change", ({ target }) => target.name === dark.name && refresh());
   document.addEventListener("keydown", (event) => { // Enter in a field beside the form asks for the preview, it does not save
     const { key, target } = event;
     if (key !== "Enter" || target.form !== form || form.contains(target) || target.tagName !== "INPUT") return;
@@ -57,6 +59,7 @@ function showMail(view, data, fillFrame) {
   view.querySelector("[data-preview-subject]").textContent = data.subject || "(no subject)";
   const text = view.querySelector("[data-preview-text]");
   if (text) text.textContent = data.text || "";
+  view.querySelector("[data-preview-plain]").hidden = data.has_dark_style;
   fillFrame();
 }
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_campaign.local.inbox.frame import for_frame, has_dark_style
+from email_campaign.local.inbox.frame import for_frame
 from email_campaign.local.inbox.reading import decode_words, read, summary_of
 from tests.local.inbox.samples import SAMPLES
 from tests.local.inbox.test_mail import make_mail
@@ -74,20 +74,6 @@ def test_inline_images_come_from_the_mail_and_links_open_a_tab() -> None:
     assert '<img src="data:image/png;base64,AAEC">' in html
     assert "<img src=cid:none>" in html
     assert html.startswith('<!doctype html><html><HEAD lang="en"><base target="_blank">')
-
-
-def test_the_theme_decides_what_a_mail_says_of_light_and_dark() -> None:
-    html = (
-        b'<meta name="color-scheme" content="light dark"><style>:root { color-scheme: light dark }'
-        b"@media (prefers-color-scheme: dark) { p { color: #fff } } @media ( prefers-color-scheme:light ) {}</style>"
-    )
-    readable = read(make_mail(b"Content-Type: text/html\r\n\r\n" + html))
-    assert has_dark_style(readable.html or "")
-    dark, light = for_frame(readable, "dark"), for_frame(readable)
-    assert 'content="dark"><style>:root { color-scheme: dark }@media (min-width: 0) {' in dark
-    assert "@media (max-width: 0) {}" in dark
-    assert 'content="light"><style>:root { color-scheme: light }@media (max-width: 0) {' in light
-    assert not has_dark_style("<p>color-scheme</p>")
 
 
 def test_a_file_name_cannot_leave_its_folder() -> None:
