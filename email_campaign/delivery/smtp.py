@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
     async def _follow(self, pieces: Sequence[bytes], answer: _Answer) -> bool:
         """Write the pieces no faster than the relay takes them, so that no copy of them waits in memory. False when the
         relay answered, or was lost, before it had them all."""
-        for piece in map(memoryview, pieces):
+        for piece in (memoryview(one) for one in pieces):
             for start in range(0, len(piece), WRITTEN_AT_ONCE):
                 if self._room is not None:
                     await self._unless_cancelled(self._room)

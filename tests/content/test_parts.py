@@ -11,7 +11,7 @@ from email_campaign.content.parts import attached_part, text_part
 
 
 def read(part: tuple[bytes, ...]) -> EmailMessage:
-    return email.message_from_bytes(b"".join(part), policy=default)  # type: ignore[return-value]
+    return email.message_from_bytes(b"".join(part), policy=default)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Pages: the files that a campaign carries: chosen in its form, and saved from its pages."""
 
 from collections.abc import Sequence
-from typing import BinaryIO, cast
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
@@ -36,7 +35,7 @@ def take_files(session: Session, form: Form, settings: Settings) -> tuple[Form, 
     ids, problems = form.all(KEPT), []
     for file in form.files(NEW):
         try:
-            one = attaching.bring(session, file.filename or "", cast("BinaryIO", file.file), file.size or 0, settings)
+            one = attaching.bring(session, file.filename or "", file.file, file.size or 0, settings)
             ids += [str(one.id)] if str(one.id) not in ids else []
         except Invalid as error:
             problems.append(FieldProblem(NEW, error.message))

@@ -1,7 +1,7 @@
 """API: the files that a campaign carries: listed, uploaded, read, taken off."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -89,7 +89,7 @@ def attach_file(
         raise Invalid.field("file", "Send the file as the field `file` of a multipart form.")
     if_match.check(written.campaign(draft_of(campaigns.get_locked(session, campaign_id))))
     try:
-        one = attaching.bring(session, file.filename or "", cast("BinaryIO", file.file), file.size or 0, settings)
+        one = attaching.bring(session, file.filename or "", file.file, file.size or 0, settings)
     except Invalid as error:
         raise Invalid.field("file", error.message) from error
     changed = attaching.attach(session, campaign_id, one, settings, now)
