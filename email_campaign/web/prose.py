@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 from email_campaign.address import in_own_script
 from email_campaign.web.formatting import machine_time, moment
 
-FITS = 16
+FITS = 20
 """Characters of an address that has room in a column of a phone, and needs no place to break."""
 
 _SPECIAL = re.compile(

@@ -50,7 +50,7 @@ def launch(factory: SessionFactory, files: list[File], people: int = 1) -> int:
 
 
 def received(engine: Engine) -> list[EmailMessage]:
-    return [email.message_from_bytes(body, policy=default) for _, body in engine.relay.bodies]  # type: ignore[misc]
+    return [email.message_from_bytes(body, policy=default) for _, body in engine.relay.bodies]
 
 
 def test_every_copy_carries_the_files_and_the_proof_holds(engine_room: Engine, script: Script) -> None:
