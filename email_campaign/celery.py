@@ -1,6 +1,6 @@
 """Where `celery -A email_campaign …` looks for the app; `python -m email_campaign.celery worker …` starts sooner.
 
-Celery's own command also loads a shell to type in and Flower: a third of what a program loads before it serves.
+Celery's own command also loads a shell to type in and Flower: a seventh of the time that a program takes to load.
 """
 
 import sys

@@ -141,13 +141,11 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
         middleware=[Middleware(Watch), Middleware(Guard, settings=settings)],
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.settings = settings
-    app.state.session_factory = session_factory or sessionmaker(
-        make_engine(settings, pool_size=POOL_SIZE), expire_on_commit=False
+    equip(
+        app,
+        settings,
+        session_factory or sessionmaker(make_engine(settings, pool_size=POOL_SIZE), expire_on_commit=False),
     )
-    app.state.request_limit = RequestLimit(settings.redis_url, settings.api_rate_per_minute)
-    app.state.storage = open_storage(settings)
-    app.state.live = Hub(app.state.session_factory)
     errors.install(app)
     idempotency.install(app)
     for router in API_ROUTERS:
@@ -163,6 +161,15 @@ def create_app(settings: Settings | None = None, session_factory: SessionFactory
         app.include_router(router, include_in_schema=False)
     app.mount("/static", Assets())
     return app
+
+
+def equip(app: FastAPI, settings: Settings, session_factory: SessionFactory) -> None:
+    """Give the routes what they work with, all of it new."""
+    app.state.settings = settings
+    app.state.session_factory = session_factory
+    app.state.request_limit = RequestLimit(settings.redis_url, settings.api_rate_per_minute)
+    app.state.storage = open_storage(settings)
+    app.state.live = Hub(session_factory)
 
 
 @asynccontextmanager

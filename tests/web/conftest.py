@@ -6,16 +6,20 @@ from datetime import timedelta
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Engine
+from sqlalchemy.orm import sessionmaker
 
 from email_campaign import queue
+from email_campaign.accounts.passwords import hash_again
 from email_campaign.accounts.sessions import open_session
 from email_campaign.accounts.tokens import create_token
-from email_campaign.accounts.users import Role, User, create_user
+from email_campaign.accounts.users import Role, User
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.settings import Settings
 from email_campaign.signing import derive_key, keyed_hash, sign
-from email_campaign.web.app import create_app
+from email_campaign.web.app import create_app, equip
+from tests.factories import make_user
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette's client would rather have the successor of httpx
@@ -24,10 +28,17 @@ with warnings.catch_warnings():
 PASSWORD = "correct horse battery"
 
 
+@pytest.fixture(scope="session")
+def routes(settings: Settings, engine: Engine) -> FastAPI:
+    """An app whose routes are made once, since that takes longer than most tests."""
+    return create_app(settings, sessionmaker(engine, expire_on_commit=False))
+
+
 @pytest.fixture
-def app(settings: Settings, session_factory: SessionFactory) -> FastAPI:
-    """The app on the test database."""
-    return create_app(settings, session_factory)
+def app(routes: FastAPI, settings: Settings, session_factory: SessionFactory) -> FastAPI:
+    """The app on the test database; what it works with is new. A file that adds routes has `routes` of its own."""
+    equip(routes, settings, session_factory)
+    return routes
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +49,19 @@ def nudges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     return told
 
 
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """Made once, since it is meant to take long."""
+    return hash_again(PASSWORD)
+
+
 @pytest.fixture
-def user(session_factory: SessionFactory) -> User:
+def user(session_factory: SessionFactory, password_hash: str) -> User:
     """An administrator, ada@example.com, with the password of this file."""
     with session_factory.begin() as session:
-        return create_user(
-            session, address="ada@example.com", name="Ada", password=PASSWORD, role=Role.ADMIN, now=utc_now()
-        )
+        made = make_user(session, name="Ada", role=Role.ADMIN)
+        made.address, made.password_hash = "ada@example.com", password_hash
+        return made
 
 
 @pytest.fixture

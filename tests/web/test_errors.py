@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, Field, field_validator
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import sessionmaker
 from starlette.testclient import TestClient
 
@@ -42,9 +42,10 @@ class Body(BaseModel):
         return value
 
 
-@pytest.fixture
-def probed(app: FastAPI) -> FastAPI:
-    """The app with routes that fail."""
+@pytest.fixture(scope="module")
+def routes(settings: Settings, engine: Engine) -> FastAPI:
+    """An app of this file, with routes that fail."""
+    app = create_app(settings, sessionmaker(engine, expire_on_commit=False))
 
     def fail(kind: str) -> None:
         raise FAILURES[kind][0]
@@ -71,9 +72,9 @@ def probed(app: FastAPI) -> FastAPI:
 
 
 @pytest.fixture
-def probe(probed: FastAPI, api: TestClient) -> TestClient:
+def probe(app: FastAPI, api: TestClient) -> TestClient:
     """With a token: strangers are told nothing about their bodies."""
-    return TestClient(probed, base_url="http://127.0.0.1", follow_redirects=False, headers=api.headers)
+    return TestClient(app, base_url="http://127.0.0.1", follow_redirects=False, headers=api.headers)
 
 
 @pytest.mark.parametrize("kind", FAILURES)

@@ -6,16 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, File, Form, UploadFile
+from fastapi import FastAPI, File, Form, Request, UploadFile
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import sessionmaker
 from starlette.testclient import TestClient
 
 from email_campaign.audience.lists import MailingList
 from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.errors import Conflict
+from email_campaign.settings import Settings
 from email_campaign.tasks.idempotency import IdempotencyKey, purge
+from email_campaign.web.app import create_app
 from email_campaign.web.deps import SessionDep
 from email_campaign.web.idempotency import OnceDep
 
@@ -47,11 +50,13 @@ def gate() -> Gate:
     return Gate()
 
 
-@pytest.fixture
-def lists(app: FastAPI, api: TestClient, gate: Gate) -> TestClient:
-    """The API's client on an app whose /probe makes a list for every request that it carries out."""
+@pytest.fixture(scope="module")
+def routes(settings: Settings, engine: Engine) -> FastAPI:
+    """An app of this file, whose /probe makes a list for every request that it carries out."""
+    app = create_app(settings, sessionmaker(engine, expire_on_commit=False))
 
-    def make(session: SessionDep, once: OnceDep, wanted: Wanted) -> Made:
+    def make(request: Request, session: SessionDep, once: OnceDep, wanted: Wanted) -> Made:
+        gate: Gate = request.app.state.gate
         gate.entered.set()
         assert gate.open.wait(20)
         row = MailingList(name=wanted.name)
@@ -72,6 +77,13 @@ def lists(app: FastAPI, api: TestClient, gate: Gate) -> TestClient:
 
     app.add_api_route("/api/v1/probe", make, methods=["POST"], status_code=201)
     app.add_api_route("/api/v1/upload", upload, methods=["POST"], status_code=201)
+    return app
+
+
+@pytest.fixture
+def lists(app: FastAPI, api: TestClient, gate: Gate) -> TestClient:
+    """The API's client on that app."""
+    app.state.gate = gate
     return api
 
 
