@@ -5,10 +5,11 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
 
 from email_campaign.accounts.users import User
@@ -22,7 +23,7 @@ from email_campaign.media.storage import Storage, StorageFailed, open_storage
 from email_campaign.media.tidy import tidy
 from email_campaign.settings import Settings
 from email_campaign.tasks import running
-from email_campaign.tasks.carrying import carry
+from email_campaign.tasks.carrying import Beat, carry
 from email_campaign.tasks.tasks import Task, TaskState, overdue, request_cancel
 from tests.media import samples
 from tests.media.samples import opened
@@ -214,6 +215,19 @@ def test_a_storage_that_is_away_fails_the_task_and_a_retry_makes_what_is_missing
             images.make_again(session, image.id, None, utc_now())
     assert hop(workshop, again.id) is TaskState.SUCCEEDED
     assert len(sizes(workshop, image)) == 3
+
+
+def test_a_database_that_is_away_for_a_moment_fails_no_image(workshop: Workshop) -> None:
+    image = upload(workshop.factory, workshop.settings, samples.jpeg())
+    taken = running.lease(workshop.factory, image.task_id, 60, utc_now())
+    assert taken is not None
+
+    def cut_off(_: Beat) -> NoReturn:
+        raise OperationalError("SELECT 1", {}, Exception("the server closed the connection"))
+
+    assert carry(workshop.factory, image.task_id, taken.token, workshop.settings, cut_off) is None
+    task = task_of(workshop, image.id)
+    assert (task.state, task.error) == (TaskState.RUNNING, None)
 
 
 def test_a_cancelled_task_stops_and_messages_that_come_late_make_nothing(workshop: Workshop) -> None:
