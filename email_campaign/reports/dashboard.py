@@ -15,6 +15,7 @@ from email_campaign.delivery.deliveries import Counter, DeliveryState
 from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.reports.progress import Progress, progress
 from email_campaign.reports.queries import counts_of
+from email_campaign.reports.reasons import NOT_REACHED
 from email_campaign.reports.unknown import unknown_counts
 from email_campaign.reports.welcome import paused_welcomes
 from email_campaign.tasks.outcomes import last_failures
@@ -185,7 +186,7 @@ def _days(session: Session, now: datetime) -> list[Day]:
     today = now.astimezone(UTC).date()
     first = today - timedelta(days=DAYS - 1)
     launched_on = cast(func.timezone("UTC", Mailing.launched_at), Date)
-    missed = Counter.state.in_([s.value for s in DeliveryState if s in _NOT_REACHED])
+    missed = Counter.state.in_([state.value for state in NOT_REACHED])
     rows = session.execute(
         select(
             launched_on,
@@ -202,7 +203,4 @@ def _days(session: Session, now: datetime) -> list[Day]:
     return [known.get(day, Day(day, 0, 0)) for day in (first + timedelta(days=n) for n in range(DAYS))]
 
 
-_NOT_REACHED = frozenset(
-    {DeliveryState.REJECTED, DeliveryState.UNKNOWN, DeliveryState.SKIPPED, DeliveryState.CANCELLED}
-)
 _BUSY = Mailing.state.in_([MailingState.SENDING, MailingState.PAUSED]) & Mailing.settled_at.is_(None)

@@ -16,7 +16,7 @@ from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery import replies
 from email_campaign.delivery.deliveries import Delivery, DeliveryState, count_moves
-from email_campaign.web.admin.wording import REASONS
+from email_campaign.reports.reasons import REASONS
 from tests.factories import (
     make_campaign,
     make_contact,

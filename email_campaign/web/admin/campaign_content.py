@@ -18,7 +18,7 @@ from email_campaign.delivery.preview import SOMEBODY, preview_campaign, recipien
 from email_campaign.errors import Invalid
 from email_campaign.reports.mails import launched_mail
 from email_campaign.reports.progress import progress
-from email_campaign.web.admin import wording
+from email_campaign.reports.reasons import not_reached
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.pages import mail_frame_response, render
 
@@ -49,7 +49,7 @@ def show_content(
         campaign=campaign,
         version=session.get_one(ContentVersion, campaign.mailing.content_version_id),
         going=progress(session, campaign.mailing, now),
-        not_reached=wording.not_reached,
+        not_reached=not_reached,
         mail=mail,
         problem=problem,
         contact=contact,

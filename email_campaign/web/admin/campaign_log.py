@@ -17,7 +17,7 @@ from email_campaign.delivery.orders import derive_keys
 from email_campaign.reports import queries
 from email_campaign.reports.progress import progress
 from email_campaign.reports.queries import Copy, Filters
-from email_campaign.web.admin import wording
+from email_campaign.reports.reasons import not_reached, reason_words
 from email_campaign.web.admin.campaigns import HERE
 from email_campaign.web.deps import FactoryDep, NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.formatting import machine_time
@@ -68,9 +68,9 @@ def show_log(
         campaign=campaign,
         copies=queries.read_copies(session, rows.items),
         going=going,
-        not_reached=wording.not_reached,
-        reasons=[(one, wording.reason_words(one)) for one in sorted({r.reason for r in reasons if r.reason})],
-        reason_words=wording.reason_words,
+        not_reached=not_reached,
+        reasons=[(one, reason_words(one)) for one in sorted({r.reason for r in reasons if r.reason})],
+        reason_words=reason_words,
         filters=chosen,
         states=[(one.value, one.value) for one in DeliveryState],
         matching=_matching(filters, going.counts, reasons),

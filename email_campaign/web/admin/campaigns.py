@@ -21,6 +21,7 @@ from email_campaign.errors import Invalid
 from email_campaign.reports import queries
 from email_campaign.reports.progress import Progress, progress
 from email_campaign.reports.readiness import readiness
+from email_campaign.reports.reasons import missed_by_reason, missed_words, not_reached
 from email_campaign.settings import Settings
 from email_campaign.web import written
 from email_campaign.web.admin import wording
@@ -58,7 +59,7 @@ def list_campaigns(
         values={"state": state if chosen else "", "q": q},
         is_filtered=bool(chosen or q.strip()),
         states=[(one.value, one.value) for one in MailingState],
-        not_reached=wording.not_reached,
+        not_reached=not_reached,
     )
 
 
@@ -102,7 +103,7 @@ def campaign_numbers(session: Session, campaign_id: int, now: datetime) -> dict[
         "state": state.value,
         "counts": counts,
         "audience": going.audience,
-        "not_reached": wording.not_reached(going.counts),
+        "not_reached": not_reached(going.counts),
         "rate": visible_rate(going.rate_per_second),
         "seconds_left": going.seconds_left,
         "doing": doing(campaign.mailing, going),
@@ -146,9 +147,9 @@ def launched_context(session: Session, campaign: Campaign, now: datetime) -> dic
         "going": going,
         "headline": wording.headline(mailing.state, going),
         "doing": doing(mailing, going),
-        "not_reached": wording.not_reached,
-        "reasons": wording.missed_by_reason(going.counts, queries.reasons_of(session, campaign.id)),
-        "missed_words": wording.missed_words,
+        "not_reached": not_reached,
+        "reasons": missed_by_reason(going.counts, queries.reasons_of(session, campaign.id)),
+        "missed_words": missed_words,
         "lists": list_names(session, mailing),
         "relay": session.get_one(Relay, mailing.relay_id),
         "version": session.get(ContentVersion, mailing.content_version_id),

@@ -17,11 +17,11 @@ from email_campaign.audience.suppressions import Cause, SuppressionReason
 from email_campaign.delivery.erasure import erase_person
 from email_campaign.errors import Invalid
 from email_campaign.reports.contacts import copies_for
+from email_campaign.reports.reasons import reason_words
 from email_campaign.web import written
 from email_campaign.web.admin import people
 from email_campaign.web.admin.attribute_lines import changes, on_field, read_lines, write_lines
 from email_campaign.web.admin.listing import read_listing
-from email_campaign.web.admin.wording import reason_words
 from email_campaign.web.collisions import Collision, Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep, whole_number

@@ -16,6 +16,7 @@ from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.content.templates import Template
 from email_campaign.reports import dashboard
 from email_campaign.reports.dashboard import Need
+from email_campaign.reports.reasons import not_reached
 from email_campaign.web.admin import wording
 from email_campaign.web.admin.campaigns import HERE as CAMPAIGNS
 from email_campaign.web.admin.campaigns import doing
@@ -60,7 +61,7 @@ def show_dashboard(request: Request, session: SessionDep, now: NowDep) -> Respon
         sent=sum(one.accepted + one.not_reached for one in seen.days),
         steps=_steps(session),
         headline=wording.headline,
-        not_reached=wording.not_reached,
+        not_reached=not_reached,
         seen=_shape([campaign for campaign, _ in seen.sending], seen.needs, seen.due),
     )
 

@@ -10,7 +10,7 @@ from email_campaign.delivery.attempts import Attempt
 from email_campaign.delivery.deliveries import Delivery, DeliveryState
 from email_campaign.delivery.replies import Phase
 from email_campaign.reports.queries import Copy
-from email_campaign.web.admin.wording import reason_words
+from email_campaign.reports.reasons import reason_words
 from email_campaign.web.formatting import count, duration
 from email_campaign.web.prose import time_words
 

@@ -9,9 +9,9 @@ from email_campaign.campaigns import campaigns
 from email_campaign.delivery.proof import Verdict
 from email_campaign.delivery.proof_task import ask_for_proof, last_proof, proof_of
 from email_campaign.reports.progress import progress
+from email_campaign.reports.reasons import not_reached
 from email_campaign.reports.sealed_log import Wanted
 from email_campaign.tasks import tasks
-from email_campaign.web.admin import wording
 from email_campaign.web.admin.campaigns import HERE
 from email_campaign.web.deps import FactoryDep, NowDep, PageUser, PathId, SessionDep, SettingsDep
 from email_campaign.web.downloads import stream_log
@@ -43,7 +43,7 @@ def show_proof(request: Request, session: SessionDep, now: NowDep, campaign_id: 
         "admin/campaigns/proof.html",
         campaign=campaign,
         going=going,
-        not_reached=wording.not_reached,
+        not_reached=not_reached,
         task=task,
         pace=tasks.pace(task, now) if task else None,
         proof=made,

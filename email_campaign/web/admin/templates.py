@@ -19,11 +19,11 @@ from email_campaign.content.templates import CheckedDraft, Template, TemplateDra
 from email_campaign.delivery.preview import Preview, Source, preview_source, recipient_of, sample_recipient
 from email_campaign.errors import Conflict, Invalid
 from email_campaign.reports.queries import counts_of
+from email_campaign.reports.reasons import not_reached
 from email_campaign.web import written
 from email_campaign.web.admin.campaign_content import find_contact
 from email_campaign.web.admin.images import recent_images
 from email_campaign.web.admin.listing import read_listing
-from email_campaign.web.admin.wording import not_reached
 from email_campaign.web.collisions import Collision, Sides, collide, show_collision
 from email_campaign.web.deps import NowDep, PathId, SessionDep, SettingsDep
 from email_campaign.web.forms import Form, FormDep

@@ -28,11 +28,12 @@ from email_campaign.delivery.unknown_task import TASK_KIND, resolve_all
 from email_campaign.errors import Conflict, Invalid
 from email_campaign.reports import queries
 from email_campaign.reports.progress import progress
+from email_campaign.reports.reasons import not_reached, reason_words
 from email_campaign.reports.unknown import UnknownCopy, read_unknown, unknown_counts, unknown_of
 from email_campaign.settings import Settings
 from email_campaign.tasks.tasks import Task
 from email_campaign.web import written
-from email_campaign.web.admin import delivery_words, wording
+from email_campaign.web.admin import delivery_words
 from email_campaign.web.admin.listing import read_listing
 from email_campaign.web.collisions import collide
 from email_campaign.web.deps import NowDep, PageUser, PathId, SessionDep, SettingsDep
@@ -91,7 +92,7 @@ def list_unknown_of_campaign(
         LIST,
         campaign=campaign,
         going=going,
-        not_reached=wording.not_reached,
+        not_reached=not_reached,
         listing=listing,
         lines=_lines(read_unknown(session, listing.items), settings),
         here=unknown_url(campaign_id),
@@ -230,7 +231,7 @@ def _lines(copies: Sequence[UnknownCopy], settings: Settings) -> list[dict[str, 
         {
             "one": one,
             "message_id": derive_message_id(key, one.mailing.id, one.copy.delivery.position, one.mailing.from_address),
-            "why": wording.reason_words(one.copy.delivery.reason),
+            "why": reason_words(one.copy.delivery.reason),
             "said": delivery_words.reply(one.attempt) if one.attempt else "",
         }
         for one in copies
