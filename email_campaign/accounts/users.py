@@ -1,9 +1,10 @@
 """Users: the people of the team who sign in."""
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -23,7 +24,7 @@ class Role(enum.StrEnum):
 
 
 class User(Base):
-    """One person of the team."""
+    """One person of the team. `gets_reports` is what they chose themselves; None: as their role has it."""
 
     __tablename__ = "users"
 
@@ -35,6 +36,7 @@ class User(Base):
     created_at: Mapped[CreatedAt]
     last_sign_in_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
+    gets_reports: Mapped[bool | None]
 
 
 def create_user(session: Session, *, address: str, name: str, password: str, role: Role, now: datetime) -> User:
@@ -90,6 +92,25 @@ def change_password(user: User, *, current: str, new: str) -> None:
     user.password_hash = passwords.hash_new("new_password", new)
 
 
+def wants_reports(user: User) -> bool:
+    """Whether scheduled reports are mailed to this user: to administrators, unless they say otherwise."""
+    return user.role is Role.ADMIN if user.gets_reports is None else user.gets_reports
+
+
+def report_readers(session: Session) -> Sequence[User]:
+    """Everybody to whom scheduled reports are mailed."""
+    return [user for user in session.scalars(_active()) if wants_reports(user)]
+
+
+def administrators(session: Session) -> Sequence[User]:
+    """Everybody who looks after the service."""
+    return session.scalars(_active().where(User.role == Role.ADMIN)).all()
+
+
 def disable(user: User, *, now: datetime) -> None:
     """From the next request on, nothing of this user is let in: no password, session or token. Safe to repeat."""
     user.disabled_at = user.disabled_at or now
+
+
+def _active() -> Select[User]:
+    return select(User).where(User.disabled_at.is_(None)).order_by(User.id)

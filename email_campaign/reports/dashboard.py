@@ -18,7 +18,7 @@ from email_campaign.reports.queries import counts_of
 from email_campaign.reports.reasons import NOT_REACHED
 from email_campaign.reports.unknown import unknown_counts
 from email_campaign.reports.welcome import paused_welcomes
-from email_campaign.tasks.outcomes import last_failures
+from email_campaign.tasks.outcomes import last_failures, title_of
 
 DAYS = 30
 MOST_SHOWN = 20
@@ -101,9 +101,7 @@ def _machine_needs(session: Session, *, is_sending: bool) -> list[Need]:
             needs.append(Need("relay_down", f"The relay cannot be used: {said}.{again}"))
     if is_sending and not workers.count_alive(session):
         needs.append(Need("no_worker", "Campaigns are being sent, and no send worker is running."))
-    return needs + [
-        Need("night", f"{task.title.partition(',')[0]} failed: {task.error}") for task in last_failures(session)
-    ]
+    return needs + [Need("night", f"{title_of(task)} failed: {task.error}") for task in last_failures(session)]
 
 
 def _campaign_needs(session: Session, now: datetime) -> list[Need]:

@@ -14,6 +14,8 @@ TITLES: Mapping[str, str] = {
     "recount": "Nightly recount of the counters",
     "put_away": "Nightly putting away of old attempts",
     "tidy_images": "Nightly look for lost and forgotten images",
+    "ask_for_reports": "Looking for reports that are due",
+    "report": "Scheduled report",
 }
 """Kinds of tasks that nobody asked for, and whose failure nobody would otherwise hear of."""
 
@@ -22,6 +24,11 @@ def last_failures(session: Session) -> list[Task]:
     """The last task of each of these kinds that is over, where it failed."""
     last = [_last(session, kind) for kind in TITLES]
     return [task for task in last if task is not None and task.state is TaskState.FAILED]
+
+
+def title_of(task: Task) -> str:
+    """What the task is, in a few words: of these kinds without what stands behind the comma, such as a unit."""
+    return task.title.partition(",")[0] if task.kind in TITLES else task.title
 
 
 def tell_failure(session: Session, kind: str, error: str, now: datetime) -> None:

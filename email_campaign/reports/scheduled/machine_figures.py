@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from email_campaign.backups.daily import TASK_KIND as BACKUP
 from email_campaign.campaigns.campaigns import Campaign
 from email_campaign.campaigns.mailings import Mailing, MailingEvent, MailingState
 from email_campaign.clock import clock_time
@@ -12,7 +13,7 @@ from email_campaign.delivery.relays import Relay, RelayState
 from email_campaign.reports.progress import slowed_words
 from email_campaign.reports.scheduled.figures import FailureLine, HaltLine, Machine
 from email_campaign.reports.scheduled.periods import Period
-from email_campaign.tasks.outcomes import BACKUP, TITLES, last_failures, title_of
+from email_campaign.tasks.outcomes import TITLES, last_failures, title_of
 from email_campaign.tasks.tasks import Task, TaskState
 
 FAILURES_NAMED = 15
@@ -26,7 +27,11 @@ def machine(session: Session, period: Period, now: datetime) -> Machine:
         failure_count=count,
         failures=failures,
         halts=_halts(session, period),
-        relays=[words for relay in session.scalars(select(Relay).order_by(Relay.id)) for words in _relay(relay, now)],
+        relays=[
+            words
+            for relay in session.scalars(select(Relay).order_by(Relay.id))
+            for words in _relay(relay, period.begins_at, now)
+        ],
         last_backup_at=session.scalar(
             select(func.max(Task.finished_at)).where(Task.kind == BACKUP, Task.state == TaskState.SUCCEEDED)
         ),
@@ -53,7 +58,7 @@ def _failures(session: Session, period: Period) -> tuple[int, list[FailureLine]]
 
 
 def _halts(session: Session, period: Period) -> list[HaltLine]:
-    """By the machine, and not by a person: of campaigns that were on in the period, since events have no time's index."""
+    """Not by a person. Of campaigns that were on in the period: events have no index on their time."""
     rows = session.execute(
         select(Campaign.id, Campaign.name, MailingEvent.at, MailingEvent.detail)
         .join(Mailing, Mailing.id == Campaign.id)
@@ -72,18 +77,18 @@ def _halts(session: Session, period: Period) -> list[HaltLine]:
     return [HaltLine(row.id, row.name, row.at, row.detail) for row in rows]
 
 
-def _relay(relay: Relay, now: datetime) -> list[str]:
+def _relay(relay: Relay, since: datetime, now: datetime) -> list[str]:
     name = relay.name[0].upper() + relay.name[1:]
     if relay.state is RelayState.PAUSED:
         return [f"{name}: paused {relay.state_reason}".rstrip(".: ") + "."]
     said = []
     if relay.failure_count:
         said.append(f"{name}: cannot be used, {relay.last_error.rstrip('.') or 'it does not answer'}.")
-    elif relay.last_error_at is not None:
+    elif relay.last_error_at is not None and relay.last_error_at >= since:
         said.append(f"{name}: last error {clock_time(relay.last_error_at)}: {relay.last_error.rstrip('.')}.")
     if slowed := slowed_words(relay, now):
         said.append(f"{name}: {slowed[0].lower()}{slowed[1:].rstrip('.')}.")
-    elif relay.slowed_at is not None:
+    elif relay.slowed_at is not None and relay.slowed_at >= since:
         why = relay.slowed_reason.rstrip(".")
         said.append(f"{name}: last slowed {clock_time(relay.slowed_at)}, because it said: {why}.")
     return said

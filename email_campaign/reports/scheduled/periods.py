@@ -40,12 +40,12 @@ class Period:
     @cached_property
     def begins_at(self) -> datetime:
         """When it begins, in UTC; what happens in this very moment is of it."""
-        return _moment(self.first_day, 0, self.zone)
+        return moment(self.first_day, 0, self.zone)
 
     @cached_property
     def ends_at(self) -> datetime:
         """When it is over, in UTC; what happens in this very moment is of the next one."""
-        return _moment(self.next_day, 0, self.zone)
+        return moment(self.next_day, 0, self.zone)
 
     @property
     def before(self) -> "Period":
@@ -75,7 +75,7 @@ class Period:
             begins = [self.begins_at + timedelta(hours=hour) for hour in range(hours)]
             return [(at, f"{at.astimezone(ZoneInfo(self.zone)):%H:%M}") for at in begins]
         days = [self.first_day + DAY * number for number in range((self.next_day - self.first_day).days)]
-        return [(_moment(day, 0, self.zone), f"{day:%a} {day.day}") for day in days]
+        return [(moment(day, 0, self.zone), f"{day:%a} {day.day}") for day in days]
 
 
 def checked_zone(name: str) -> str:
@@ -95,14 +95,16 @@ def last_over(kind: ReportKind, zone: str, now: datetime) -> Period:
 
 
 def next_due(kind: ReportKind, zone: str, hour: int, now: datetime) -> datetime:
-    """When the next report is due: at this hour of the first day behind a period, and after `now`.
-
-    An hour that clocks skip is made up for when it would have begun; one that comes twice counts the first time.
-    """
+    """When the next report is due: at this hour of the first day behind a period, and after `now`."""
     first = _first_of(kind, now.astimezone(ZoneInfo(zone)).date())
-    while (due := _moment(first, hour, zone)) <= now:
+    while (due := moment(first, hour, zone)) <= now:
         first = _next_first(kind, first)
     return due
+
+
+def moment(day: date, hour: int, zone: str) -> datetime:
+    """This hour of that day, in UTC: of two the first, and within a gap its end."""
+    return datetime.combine(day, time(hour), ZoneInfo(zone)).astimezone(UTC)
 
 
 def _first_of(kind: ReportKind, day: date) -> date:
@@ -115,8 +117,3 @@ def _next_first(kind: ReportKind, first: date) -> date:
     if kind is ReportKind.MONTHLY:
         return (first.replace(day=28) + 4 * DAY).replace(day=1)
     return first + (DAY if kind is ReportKind.DAILY else 7 * DAY)
-
-
-def _moment(day: date, hour: int, zone: str) -> datetime:
-    # fold is 0: the earlier of two, and within a gap the offset before it, so that midnight becomes its beginning.
-    return datetime.combine(day, time(hour), ZoneInfo(zone)).astimezone(UTC)

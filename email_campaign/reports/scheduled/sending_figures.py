@@ -6,9 +6,9 @@ of deliveries only those in trouble, by their index and up to a bound. So a repo
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Row, func, select, text
+from sqlalchemy import ColumnElement, Row, select, text
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.campaigns import Campaign
@@ -30,7 +30,7 @@ from email_campaign.reports.scheduled.periods import Period
 CAMPAIGNS_NAMED = 20
 DOMAINS_NAMED = 10
 REASONS_READ = 1_000_000
-"""Rows in trouble that are read for their reason, by an index that holds it: half a second. The rest is not told apart."""
+"""Rows in trouble that are read for their reason, by an index that holds it; the rest is not told apart."""
 REFUSALS_READ = 20_000
 """Rejected copies whose domain is looked up, each in its row and in its contact's."""
 OTHERS = ""
