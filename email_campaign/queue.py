@@ -49,6 +49,7 @@ RECOUNT = "email_campaign.recount"
 PUT_AWAY = "email_campaign.put_away"
 TIDY_IMAGES = "email_campaign.tidy_images"
 BACK_UP = "email_campaign.back_up"
+ASK_FOR_REPORTS = "email_campaign.ask_for_reports"
 TELL_FAILURE = "email_campaign.tell_failure"
 TELL_SUCCESS = "email_campaign.tell_success"
 
@@ -73,12 +74,19 @@ ROUTES = {
     PUT_AWAY: WORK_QUEUE,
     TIDY_IMAGES: WORK_QUEUE,
     BACK_UP: WORK_QUEUE,
+    ASK_FOR_REPORTS: WORK_QUEUE,
     TELL_FAILURE: WORK_QUEUE,
     TELL_SUCCESS: WORK_QUEUE,
 }
 
-TOLD = {RECOUNT: "recount", PUT_AWAY: "put_away", TIDY_IMAGES: "tidy_images", BACK_UP: "back_up"}
-"""What the clock starts at night, with the kind under which people are told when it fails: no row would tell them."""
+TOLD = {
+    RECOUNT: "recount",
+    PUT_AWAY: "put_away",
+    TIDY_IMAGES: "tidy_images",
+    BACK_UP: "back_up",
+    ASK_FOR_REPORTS: "ask_for_reports",
+}
+"""What the clock starts, with the kind under which people are told when it fails: no row would tell them."""
 
 RESULT_SECONDS = 900
 """Above any window's deadline: under `noeviction` chord results would otherwise live a day."""
@@ -210,6 +218,11 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         "sweep": {"task": SWEEP, "schedule": settings.sweep_seconds, "options": {"expires": settings.sweep_seconds}},
         "tidy": {"task": TIDY, "schedule": 600.0, "options": {"expires": 600.0}},
+        "ask for reports": {
+            "task": ASK_FOR_REPORTS,
+            "schedule": 60.0,
+            "options": {"expires": 60.0} | _callbacks(ASK_FOR_REPORTS),
+        },
         "back up": {"task": BACK_UP, "schedule": crontab(hour=2, minute=17), "options": night | _callbacks(BACK_UP)},
         "recount": {"task": RECOUNT, "schedule": crontab(hour=3, minute=17), "options": night | _callbacks(RECOUNT)},
         "put away": {"task": PUT_AWAY, "schedule": crontab(hour=4, minute=17), "options": night | _callbacks(PUT_AWAY)},

@@ -33,7 +33,7 @@ from email_campaign.audience.import_undo import undo_handler
 from email_campaign.audience.importing import IMPORT_HANDLER
 from email_campaign.audience.welcomes import waiting_lists
 from email_campaign.backups import daily
-from email_campaign.campaigns import attaching, launching
+from email_campaign.campaigns import attaching, failure_mail, launching
 from email_campaign.clock import utc_now
 from email_campaign.db import session_factory
 from email_campaign.delivery import dispatch as dispatching
@@ -55,6 +55,7 @@ from email_campaign.media.images import Image
 from email_campaign.media.storage import open_storage
 from email_campaign.media.tidy import tidy as tidy_storage
 from email_campaign.queue import (
+    ASK_FOR_REPORTS,
     BACK_UP,
     CHECK,
     CHECK_PART,
@@ -82,6 +83,8 @@ from email_campaign.queue import (
     nudge,
     send_queue_is_empty,
 )
+from email_campaign.reports.scheduled import report as reports
+from email_campaign.reports.scheduled.making import REPORT_HANDLER
 from email_campaign.settings import get_settings
 from email_campaign.tasks import carrying, idempotency, outcomes, running, signs
 from email_campaign.tasks import tasks as long_tasks
@@ -93,6 +96,7 @@ HANDLERS = {
     UNDO_IMPORT: undo_handler(mailed),
     PROOF: PROOF_HANDLER,
     RESOLVE_UNKNOWN: RESOLVE_HANDLER,
+    reports.TASK_KIND: REPORT_HANDLER,
 }
 """Who carries out which kind of long task."""
 PROGRAMS = {daily.TASK_KIND: ("email_campaign.local.cli", "backup", "--task")}
@@ -203,7 +207,10 @@ def sweep() -> None:
     with factory.begin() as session:
         unwelcomed = waiting_lists(session, utc_now() - timedelta(seconds=settings.sweep_seconds))
         begun = daily.look_after(session, settings, utc_now())
+        mailed = failure_mail.tell_by_mail(session, settings, utc_now())
         waiting = long_tasks.overdue(session, utc_now(), settings.sweep_seconds)
+    for mailing_id in mailed:
+        nudge(LAUNCH_ONE, mailing_id)
     for list_id in unwelcomed:
         nudge(WELCOME, list_id)
     for task_id in [*waiting, *filter(None, [begun])]:
@@ -325,6 +332,15 @@ def back_up() -> None:
     with session_factory().begin() as session:
         task_id = daily.begin_if_due(session, get_settings(), utc_now(), daily.AT_NIGHT)
     if task_id is not None:
+        nudge(HOP, task_id)
+
+
+@app.task(name=ASK_FOR_REPORTS, ignore_result=True)
+def ask_for_reports() -> None:
+    """Every minute: the reports that are due."""
+    with session_factory().begin() as session:
+        task_ids = reports.begin_due(session, utc_now())
+    for task_id in task_ids:
         nudge(HOP, task_id)
 
 

@@ -20,6 +20,7 @@ import email_campaign.audience.subscriptions
 import email_campaign.audience.suppressions
 import email_campaign.audience.welcomes
 import email_campaign.campaigns.campaigns
+import email_campaign.campaigns.failure_mail
 import email_campaign.campaigns.mailings
 import email_campaign.content.templates
 import email_campaign.content.versions
@@ -29,6 +30,8 @@ import email_campaign.delivery.relays
 import email_campaign.delivery.windows
 import email_campaign.delivery.workers
 import email_campaign.media.images
+import email_campaign.reports.scheduled.report
+import email_campaign.reports.scheduled.schedules
 import email_campaign.tasks.idempotency
 import email_campaign.tasks.signs
 import email_campaign.tasks.tasks  # noqa: F401 – like all above: imported for its tables

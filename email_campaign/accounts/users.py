@@ -97,6 +97,11 @@ def wants_reports(user: User) -> bool:
     return user.role is Role.ADMIN if user.gets_reports is None else user.gets_reports
 
 
+def choose_reports(session: Session, user_id: int, *, wanted: bool) -> None:
+    """Whether scheduled reports are mailed to this user from now on. Raises NotFound."""
+    find_user(session, user_id).gets_reports = wanted
+
+
 def report_readers(session: Session) -> Sequence[User]:
     """Everybody to whom scheduled reports are mailed."""
     return [user for user in session.scalars(_active()) if wants_reports(user)]

@@ -219,7 +219,7 @@ def purge_imports(session: Session, now: datetime) -> int:
         delete(ImportRefusal).where(ImportRefusal.import_id.in_(old)),
         delete(Import).where(Import.task_id.is_(None), Import.created_at < now - timedelta(hours=DRAFT_KEPT_HOURS)),
     ):
-        gone += cast(CursorResult[Any], session.execute(statement)).rowcount
+        gone += cast("CursorResult[Any]", session.execute(statement)).rowcount
     return gone
 
 

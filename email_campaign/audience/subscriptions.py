@@ -70,6 +70,8 @@ class SubscriptionEvent(Base):
     __table_args__ = (
         Index(None, "contact_id", "list_id", "id"),
         Index("ix_subscription_events_recent", "list_id", "id", postgresql_where=text("source <> 'import'")),
+        # What happened in a day or a month: rows lie in the order of their time.
+        Index(None, "at", postgresql_using="brin", postgresql_with={"pages_per_range": 32, "autosummarize": True}),
     )
 
     id: Mapped[BigId]

@@ -34,6 +34,13 @@ class Suppression(Base):
             postgresql_using="gin",
             postgresql_ops={"address": "gin_trgm_ops"},
         ),
+        # What was suppressed in a day or a month: rows lie in the order of their time.
+        Index(
+            None,
+            "created_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 32, "autosummarize": True},
+        ),
     )
 
     id: Mapped[BigId]

@@ -34,6 +34,7 @@ from email_campaign.web.admin import lists as admin_lists
 from email_campaign.web.admin import proof as admin_proof
 from email_campaign.web.admin import reference as admin_reference
 from email_campaign.web.admin import relay as admin_relay
+from email_campaign.web.admin import reports as admin_reports
 from email_campaign.web.admin import suppressions as admin_suppressions
 from email_campaign.web.admin import tasks as admin_tasks
 from email_campaign.web.admin import templates as admin_templates
@@ -53,6 +54,8 @@ from email_campaign.web.api import lists as api_lists
 from email_campaign.web.api import previews as api_previews
 from email_campaign.web.api import proofs as api_proofs
 from email_campaign.web.api import relay as api_relay
+from email_campaign.web.api import report_plan as api_report_plan
+from email_campaign.web.api import reports as api_reports
 from email_campaign.web.api import suppressions as api_suppressions
 from email_campaign.web.api import tasks as api_tasks
 from email_campaign.web.api import templates as api_templates
@@ -88,6 +91,8 @@ API_ROUTERS: tuple[APIRouter, ...] = (
     api_suppressions.router,
     api_relay.router,
     api_tasks.router,
+    api_report_plan.router,  # its /schedule stands before /{report_id}
+    api_reports.router,
     api_accounts.router,
 )
 ADMIN_ROUTERS: tuple[APIRouter, ...] = (
@@ -111,6 +116,7 @@ ADMIN_ROUTERS: tuple[APIRouter, ...] = (
     admin_suppressions.router,
     admin_relay.router,
     admin_tasks.router,
+    admin_reports.router,
     admin_reference.router,
     admin_accounts.router,
     admin_tokens.router,

@@ -18,6 +18,7 @@ from email_campaign.delivery.unknown_task import resolve_again
 from email_campaign.errors import Conflict
 from email_campaign.media.images import TASK_KIND as IMAGE
 from email_campaign.media.images import make_again
+from email_campaign.reports.scheduled import report as reports
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task, TaskState
 
@@ -55,9 +56,17 @@ def _make_again(session: Session, failed: Task, created_by: int | None, now: dat
     return make_again(session, failed.subject_id or 0, created_by, now)
 
 
+def _report_again(session: Session, failed: Task, created_by: int | None, now: datetime) -> Task:
+    asked = reports.again(session, failed.subject_id or 0, now, created_by)
+    if asked.task_id is None:
+        raise Conflict("The report is made, or is being made already.")
+    return tasks.get_task(session, asked.task_id)
+
+
 _AGAIN: Mapping[str, Callable[[Session, Task, int | None, datetime], Task]] = {
     IMAGE: _make_again,
     PROOF: _prove_again,
     RESOLVE_UNKNOWN: _resolve_again,
     UNDO_IMPORT: _undo_again,
+    reports.TASK_KIND: _report_again,
 }

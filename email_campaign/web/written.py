@@ -18,6 +18,7 @@ from email_campaign.campaigns.limits import RateLimits
 from email_campaign.campaigns.mailings import UnknownPolicy
 from email_campaign.content.templates import Template, TemplateDraft
 from email_campaign.media.images import Image
+from email_campaign.reports.scheduled.schedules import Plan
 
 Written = Mapping[str, Any]
 
@@ -77,6 +78,11 @@ def contact(one: Contact) -> Written:
 def unknown_policy(one: UnknownPolicy) -> Written:
     """Of a campaign that was launched: what happens with its unknown copies."""
     return {"unknown_policy": one.value}
+
+
+def report_plan(plan: Plan) -> Written:
+    """Of the schedule of reports."""
+    return {"kinds": sorted(plan.kinds), "hour": plan.hour, "zone": plan.zone}
 
 
 def rate_limits(ones: RateLimits) -> Written:

@@ -12,7 +12,6 @@ from typing import Any
 import typst
 
 from email_campaign.delivery.deliveries import DeliveryState
-from email_campaign.reports.reasons import reason_words
 from email_campaign.reports.scheduled import words
 from email_campaign.reports.scheduled.figures import CampaignGroup, Copies, Figures, Step
 from email_campaign.reports.scheduled.report import Report
@@ -69,8 +68,7 @@ def _said(report: Report, figures: Figures, service_url: str) -> dict[str, Any]:
         "groups": [{"title": title, **_group(group, shown, at)} for title, group in groups.items() if group.lines],
         "reasons": [[words.missed_words(one), words.STATES[one.state], f"{one.count:,}"] for one in figures.reasons],
         "refusals": [
-            [words.domain_words(one), reason_words(one.reason) if one.reason else "", f"{one.count:,}"]
-            for one in figures.refusals.lines
+            [words.domain_words(one), words.domain_note(one), f"{one.count:,}"] for one in figures.refusals.lines
         ],
         "refusals_note": words.refusals_note(figures.refusals),
         "lists": [

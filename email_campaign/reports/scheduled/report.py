@@ -101,9 +101,9 @@ def again(session: Session, report_id: int, now: datetime, created_by: int | Non
     return Asked(report, _begin(session, report, now, created_by))
 
 
-def all_reports() -> Select[Report]:
-    """Every report, unordered. Keyset pages go by id."""
-    return select(Report)
+def all_reports(kind: ReportKind | None = None) -> Select[Report]:
+    """The reports of a kind, or all, unordered. Keyset pages go by id."""
+    return select(Report) if kind is None else select(Report).where(Report.kind == kind)
 
 
 def get_report(session: Session, report_id: int) -> Report:
@@ -129,6 +129,7 @@ def _begin(session: Session, report: Report, now: datetime, created_by: int | No
         return None
     title = f"{report.title}, {report.period.words}"
     task = create_task(session, kind=TASK_KIND, subject_id=report.id, title=title, created_by=created_by, now=now)
+    task.total_count = (report.made_at is None) + report.is_to_be_mailed
     report.task_id = task.id
     session.flush()
     return task.id

@@ -64,6 +64,11 @@ def choose_plan(session: Session, wanted: Plan, now: datetime) -> Plan:
     return plan_of(session)
 
 
+def next_reports(session: Session) -> dict[ReportKind, datetime]:
+    """When the next report of each kind that is on is due; nothing before the clock has ticked once."""
+    return {kind: row.due_at for kind, row in _rows(session, lock=False).items() if row.due_at is not None}
+
+
 def lay_default(session: Session, now: datetime) -> None:
     """The rows of the default plan, where there are none. Safe to repeat."""
     for kind in ReportKind:

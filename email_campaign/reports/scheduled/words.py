@@ -117,6 +117,11 @@ def domain_words(line: DomainLine) -> str:
     return line.domain or "all other domains"
 
 
+def domain_note(line: DomainLine) -> str:
+    """Why its copies were rejected, mostly; empty where nothing is known, or too much."""
+    return reason_words(line.reason) if line.reason else ""
+
+
 def refusals_note(refusals: Refusals) -> str:
     """What the table does not have; empty where it has all."""
     if refusals.seen_count >= refusals.count:

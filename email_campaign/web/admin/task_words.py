@@ -10,6 +10,7 @@ from email_campaign.audience.imports import TASK_KIND as IMPORT
 from email_campaign.delivery.proof_task import TASK_KIND as PROOF
 from email_campaign.delivery.unknown_task import TASK_KIND as RESOLVE_UNKNOWN
 from email_campaign.media.images import TASK_KIND as IMAGE
+from email_campaign.reports.scheduled.report import TASK_KIND as REPORT
 from email_campaign.tasks import tasks
 from email_campaign.tasks.tasks import Task
 from email_campaign.web.formatting import number, visible_rate
@@ -44,6 +45,7 @@ RESULT_WORDS = {
     "bytes_after": "Bytes of all widths together",
     "resolved": "Copies resolved",
     "as": "Resolved as",
+    "mails": "Mails",
 }
 """A result's names as the page says them; one that is not known here reads as it is stored."""
 
@@ -72,6 +74,8 @@ KINDS: Mapping[str, Kind] = {
     "recount": Kind("Recount"),
     "put_away": Kind("Putting away of attempts"),
     "tidy_images": Kind("Look after images"),
+    REPORT: Kind("Report", "the report", "/admin/reports/{}"),
+    "ask_for_reports": Kind("Looking for due reports"),
 }
 
 
