@@ -13,6 +13,9 @@ from email_campaign.clock import utc_now
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.media import images
+from email_campaign.reports.scheduled.collect import collect
+from email_campaign.reports.scheduled.periods import ReportKind, last_over
+from email_campaign.reports.scheduled.report import ask_for
 from email_campaign.settings import Settings
 from tests.factories import (
     make_attempt,
@@ -64,6 +67,9 @@ class World:
             started = start_import(session, upload, Settings(_env_file=None), now)
             picture = images.Upload("tulips.png", io.BytesIO(samples.png(40, 20)), "Tulips", self.user_id)
             image = images.take_in(session, picture, Settings(_env_file=None), now)
+            report = ask_for(session, last_over(ReportKind.MONTHLY, "UTC", now), now).report
+            if state is MailingState.FINISHED:
+                report.figures, report.made_at = collect(session, report.period, now).to_json(), now
             copies = [
                 make_delivery(
                     session, campaign.mailing, ada if verdict is DeliveryState.ACCEPTED else None, state=verdict
@@ -82,6 +88,7 @@ class World:
                 "import_id": started.id,
                 "image_id": image.id,
                 "task_id": started.task_id,
+                "report_id": report.id,
                 "token_id": create_token(session, user_id=self.user_id, name="spare", now=now)[0].id,
                 "delivery_id": f"{campaign.id}-1",
             }

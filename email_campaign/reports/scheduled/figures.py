@@ -165,7 +165,7 @@ class FailureLine:
 
 @dataclass(frozen=True, slots=True)
 class HaltLine:
-    """A campaign that the breaker paused."""
+    """A campaign that was paused by the breaker, or since it could not go on."""
 
     campaign_id: int
     name: str
@@ -175,7 +175,7 @@ class HaltLine:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What went wrong: tasks, breakers, relays (in sentences). `last_backup_at` is None where none was ever made."""
+    """What went wrong: tasks, halted campaigns, relays (in sentences). `last_backup_at`: None where there is none."""
 
     failure_count: int
     failures: list[FailureLine]

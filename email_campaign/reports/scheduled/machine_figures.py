@@ -1,4 +1,4 @@
-"""What went wrong in a period: tasks that failed, campaigns that the breaker paused, and how the relays are doing."""
+"""What went wrong in a period: tasks that failed, campaigns that the service paused, and how the relays are doing."""
 
 from datetime import datetime
 

@@ -1,7 +1,7 @@
 """Reports: a period's row with what was said of it, frozen, so that page and PDF of the past can be made again."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ForeignKey, Select, UniqueConstraint, select
@@ -13,9 +13,12 @@ from email_campaign.errors import Conflict, NotFound
 from email_campaign.reports.scheduled.figures import Figures
 from email_campaign.reports.scheduled.periods import Period, ReportKind, last_over
 from email_campaign.reports.scheduled.schedules import lay_default, take_due
-from email_campaign.tasks.tasks import Task, create_task
+from email_campaign.tasks.tasks import Task, TaskState, create_task
 
 TASK_KIND = "report"
+TRIED_AGAIN_AFTER = timedelta(hours=1)
+TRIED_FOR = timedelta(days=3)
+"""A report that is to be mailed, and failed, is tried again for so long by itself; afterwards by hand."""
 
 
 class Report(Base):
@@ -64,14 +67,15 @@ class Asked:
 
 
 def begin_due(session: Session, now: datetime) -> list[int]:
-    """For the clock: ask for every report that is due; the tasks to nudge. Safe to repeat, also side by side.
+    """For the clock: ask for every report that is due or failed; the tasks to nudge. Safe to repeat, also side by side.
 
     After a downtime the last period that is over gets its report, and is mailed; those before it are not made up for.
     """
     lay_default(session, now)
     due = take_due(session, now)
-    asked = [ask_for(session, last_over(kind, zone, now), now, is_mailed=True) for kind, zone in due.items()]
-    return [one.task_id for one in asked if one.task_id is not None]
+    asked = [ask_for(session, last_over(kind, zone, now), now, is_mailed=True).task_id for kind, zone in due.items()]
+    asked += [_begin(session, report, now, None) for report in session.scalars(_failed(now))]
+    return [task_id for task_id in asked if task_id is not None]
 
 
 def ask_for(
@@ -119,6 +123,21 @@ def figures_of(report: Report) -> Figures:
     if report.figures is None:
         raise Conflict("This report is not made yet; its task says how far it is.")
     return Figures.from_json(report.figures)
+
+
+def _failed(now: datetime) -> Select[Report]:
+    return (
+        select(Report)
+        .join(Task, Task.id == Report.task_id)
+        .where(
+            Report.mail_wanted_at > now - TRIED_FOR,
+            Report.mailed_at.is_(None),
+            Task.state == TaskState.FAILED,
+            Task.finished_at <= now - TRIED_AGAIN_AFTER,
+        )
+        .with_for_update(of=Report, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
 
 
 def _begin(session: Session, report: Report, now: datetime, created_by: int | None) -> int | None:

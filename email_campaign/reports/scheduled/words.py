@@ -95,7 +95,7 @@ def trouble(figures: Figures) -> str:
     if machine.failure_count:
         failed.append(f"{counted(machine.failure_count, 'task')} failed")
     if machine.halts:
-        failed.append(f"{counted(len(machine.halts), 'campaign')} paused by the breaker")
+        failed.append(f"{counted(len(machine.halts), 'campaign')} paused by the service")
     if figures.imports.refused:
         failed.append(f"{counted(figures.imports.refused, 'row')} of imports refused")
     return f"{', '.join(failed)}." if failed else ""
