@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from email_campaign.accounts import passwords
 from email_campaign.address import BadAddress, normalise
 from email_campaign.db import Base, BigId, CreatedAt, text_enum
-from email_campaign.errors import Conflict, Invalid
+from email_campaign.errors import Conflict, Invalid, NotFound
 
 MAX_NAME_CHARACTERS = 200
 
@@ -56,6 +56,14 @@ def create_user(session: Session, *, address: str, name: str, password: str, rol
             session.add(user)
     except IntegrityError as error:
         raise Conflict(f"There is a user with the address {address} already.") from error
+    return user
+
+
+def find_user(session: Session, user_id: int) -> User:
+    """Raises NotFound."""
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound(f"There is no user {user_id}.")
     return user
 
 

@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_reports_task_id_tasks")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reports")),
-        sa.UniqueConstraint("kind", "first_day", name=op.f("uq_reports_kind")),
+        sa.UniqueConstraint("kind", "first_day", name=op.f("uq_reports_kind_first_day")),
     )
     op.create_table(
         "report_schedules",

@@ -79,7 +79,7 @@ def test_the_mail_has_the_headline_numbers_and_the_pdf(engine_room: Engine) -> N
     for kind in ("plain", "html"):
         part = message.get_body((kind,))
         assert part is not None
-        assert "1 campaign launched to 3 people: 2 accepted, 1 not reached." in part.get_content()
+        assert "1 campaign launched, 3 copies: 2 accepted, 1 not reached." in part.get_content()
         assert f"{engine_room.settings.public_url}/admin/reports/{report.id}" in part.get_content()
     (attached,) = message.iter_attachments()
     assert attached.get_filename() == pdf.file_name(report)

@@ -49,7 +49,7 @@ def test_a_report_is_listed_and_shows_its_sums(signed_in: TestClient, session_fa
     assert f'href="{HERE}/{report_id}"' in listed
     assert f'href="{HERE}/{report_id}/pdf"' in listed
     page = signed_in.get(f"{HERE}/{report_id}").text
-    assert "1 campaign launched to 5 people: 3 accepted, 2 not reached." in page
+    assert "1 campaign launched, 5 copies: 3 accepted, 2 not reached." in page
     assert "&lt;i&gt;Spring&lt;/i&gt;" in page
     assert "<i>Spring" not in page
     assert "No such address" in page

@@ -6,7 +6,7 @@ Events and suppressions are found by their time (BRIN): what is read is what hap
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from email_campaign.audience.imports import Import, counts_of
@@ -21,7 +21,7 @@ LISTS_NAMED = 10
 IMPORTS_NAMED = 10
 
 
-def audience(session: Session, period: Period) -> Audience:
+def audience(session: Session, period: Period, *, sums_alone: bool = False) -> Audience:
     """Lists with the most changes first; the rest is one line, so that the sums are those of all."""
     of_list: dict[int, Counter[SubscriptionState]] = defaultdict(Counter)
     left_by: Counter[str] = Counter()
@@ -32,7 +32,7 @@ def audience(session: Session, period: Period) -> Audience:
     suppressed_for = _suppressed(session, period)
     total: Counter[SubscriptionState] = sum(of_list.values(), Counter())
     return Audience(
-        lists=_lists(session, of_list),
+        lists=[] if sums_alone else _lists(session, of_list),
         asked=total[SubscriptionState.PENDING],
         confirmed=total[SubscriptionState.CONFIRMED],
         left=total[SubscriptionState.UNSUBSCRIBED],
@@ -66,7 +66,7 @@ def imports(session: Session, period: Period) -> Imports:
     )
 
 
-def _events(period: Period):  # type: ignore[no-untyped-def]
+def _events(period: Period) -> Select[int, SubscriptionState, str, int]:
     return (
         select(SubscriptionEvent.list_id, SubscriptionEvent.state, SubscriptionEvent.source, func.count())
         .where(SubscriptionEvent.at >= period.begins_at, SubscriptionEvent.at < period.ends_at)
@@ -89,7 +89,8 @@ def _suppressed(session: Session, period: Period) -> Mapping[str, int]:
 def _lists(session: Session, of_list: Mapping[int, Counter[SubscriptionState]]) -> list[ListLine]:
     ranked = sorted(of_list, key=lambda list_id: (-of_list[list_id].total(), list_id))
     named, others = ranked[:LISTS_NAMED], ranked[LISTS_NAMED:]
-    names = dict(session.execute(select(MailingList.id, MailingList.name).where(MailingList.id.in_(named))).tuples())
+    rows = session.execute(select(MailingList.id, MailingList.name).where(MailingList.id.in_(named)))
+    names = {row.id: row.name for row in rows}
     members = member_counts(session, named)
     lines = [
         _line(list_id, names.get(list_id, f"List {list_id}"), of_list[list_id], members[list_id].confirmed)

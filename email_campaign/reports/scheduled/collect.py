@@ -20,7 +20,9 @@ def collect(session: Session, period: Period, now: datetime) -> Figures:
     return Figures(
         as_of=now,
         now=_headline(launched, people, files),
-        before=_headline(sending.launched_in(session, before), audience(session, before), imports(session, before)),
+        before=_headline(
+            sending.launched_in(session, before), audience(session, before, sums_alone=True), imports(session, before)
+        ),
         launched=sending.group(launched),
         earlier=sending.group(sending.still_on_in(session, period)),
         reasons=sending.reasons(session, launched),

@@ -86,7 +86,7 @@ def headline(now: Headline) -> str:
         parts.append(f"{now.not_reached:,} not reached")
     if now.still_open:
         parts.append(f"{now.still_open:,} still open")
-    return f"{launched} to {counted(now.audience, 'person', 'people')}: {', '.join(parts)}."
+    return f"{launched}, {counted(now.audience, 'copy', 'copies')}: {', '.join(parts)}."
 
 
 def trouble(figures: Figures) -> str:

@@ -74,7 +74,7 @@ KINDS: Mapping[str, Kind] = {
     "recount": Kind("Recount"),
     "put_away": Kind("Putting away of attempts"),
     "tidy_images": Kind("Look after images"),
-    REPORT: Kind("Report", "the report", "/admin/reports/{}"),
+    REPORT: Kind("Report", "the report", "/admin/reports/{}", tells_itself=True),
     "ask_for_reports": Kind("Looking for due reports"),
 }
 
