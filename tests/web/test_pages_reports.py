@@ -52,6 +52,7 @@ def test_a_report_is_listed_and_shows_its_sums(signed_in: TestClient, session_fa
     assert "1 campaign launched, 5 copies: 3 accepted, 2 not reached." in page
     assert "&lt;i&gt;Spring&lt;/i&gt;" in page
     assert "<i>Spring" not in page
+    assert "= 3 accepted + 2 rejected" in page
     assert "No such address" in page
     assert 'role="img"' in page  # the chart
 

@@ -11,6 +11,7 @@ from email_campaign.campaigns.mailings import MailingState
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.reports.reasons import reason_words
 from email_campaign.reports.scheduled.figures import (
+    Copies,
     DomainLine,
     Figures,
     Headline,
@@ -99,6 +100,12 @@ def trouble(figures: Figures) -> str:
     if figures.imports.refused:
         failed.append(f"{counted(figures.imports.refused, 'row')} of imports refused")
     return f"{', '.join(failed)}." if failed else ""
+
+
+def sum_words(copies: Copies) -> str:
+    """How an audience adds up, without what is zero: `= 990 accepted + 10 rejected`."""
+    parts = [f"{copies.counts[state]:,} {word}" for state, word in STATES.items() if copies.counts[state]]
+    return f"= {' + '.join(parts)}" if parts else ""
 
 
 def state_words(state: MailingState) -> str:

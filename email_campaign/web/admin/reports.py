@@ -13,7 +13,6 @@ from starlette.responses import Response
 from email_campaign import queue
 from email_campaign.accounts.users import Role, User, choose_reports, wants_reports
 from email_campaign.errors import Invalid
-from email_campaign.reports.reasons import not_reached
 from email_campaign.reports.scheduled import report as reports
 from email_campaign.reports.scheduled import words
 from email_campaign.reports.scheduled.making import mail_to
@@ -115,7 +114,6 @@ def show_report(request: Request, session: SessionDep, report_id: PathId, now: N
         can_retry=task is not None and can_retry(task),
         is_open=task is not None and task.finished_at is None,
         words=words,
-        not_reached=not_reached,
     )
 
 
