@@ -277,7 +277,7 @@ def test_a_relay_that_was_slowed_in_the_period_says_why(session: Session) -> Non
     relay.slowed_at, relay.slowed_until, relay.slowed_reason = WITHIN, WITHIN + timedelta(minutes=10), "421 too many"
     session.flush()
     (said,) = collect(session, WEEK, NOW).machine.relays
-    assert "21 Oct 2026" in said
+    assert "20 Oct 2026, 22:00:00 UTC" in said
     assert said.endswith("421 too many.")
     following = Period(ReportKind.WEEKLY, WEEK.next_day, WEEK.zone)
     assert collect(session, following, NOW + timedelta(days=7)).machine.relays == []
