@@ -14,7 +14,7 @@ from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.reports.scheduled.collect import collect
 from email_campaign.reports.scheduled.periods import ReportKind, last_over
 from email_campaign.reports.scheduled.report import Report, ask_for
-from email_campaign.reports.scheduled.schedules import DEFAULT, plan_of
+from email_campaign.reports.scheduled.schedules import DEFAULT, Plan, plan_of
 from email_campaign.tasks.tasks import Task, TaskState
 from tests import factories
 
@@ -120,7 +120,7 @@ def test_the_schedule_is_saved_and_what_is_wrong_comes_back_filled(
     assert saved.status_code == 303
     with session_factory() as session:
         plan = plan_of(session)
-    assert (plan.kinds, plan.hour, plan.zone) == ({ReportKind.DAILY, ReportKind.WEEKLY}, 9, "Europe/Zurich")
+    assert plan == Plan(frozenset({ReportKind.DAILY, ReportKind.WEEKLY}), 9, "Europe/Zurich")
     assert "09:00" in signed_in.get(HERE).text
 
 

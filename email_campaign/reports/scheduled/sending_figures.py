@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Row, select, text
+from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.orm import Session
 
 from email_campaign.campaigns.campaigns import Campaign
@@ -72,7 +72,7 @@ def reasons(session: Session, lines: Sequence[CampaignLine]) -> list[ReasonLine]
     copies = _sum(lines)
     troubled = [line.id for line in lines if line.copies.not_reached]
     rows = session.execute(_REASONS, {"mailings": troubled, "states": _APART, "most": REASONS_READ})
-    known = [Reason(DeliveryState(row.trouble), row.reason, row.count) for row in rows]
+    known = [Reason(DeliveryState(state), reason, count) for state, reason, count in rows]
     # What is deferred may still be taken.
     missed = missed_by_reason({**copies.counts, DeliveryState.DEFERRED: 0}, _within(known, copies))
     missed.sort(key=lambda one: (-one.count, one.state, one.reason or ""))
@@ -85,25 +85,27 @@ def refusals(session: Session, lines: Sequence[CampaignLine]) -> Refusals:
     refused = [line.id for line in lines if line.copies.counts[DeliveryState.REJECTED]]
     rows = session.execute(_REFUSALS, {"mailings": refused, "most": REFUSALS_READ}).all()
     of_domain: dict[str, Counter[str | None]] = defaultdict(Counter)
-    for row in rows:
-        of_domain[row.domain or ERASED][row.reason] += row.count
+    for domain, reason, seen in rows:
+        of_domain[domain or ERASED][reason] += seen
     ranked = sorted(of_domain.items(), key=lambda item: (-item[1].total(), item[0]))
     named, others = ranked[:DOMAINS_NAMED], ranked[DOMAINS_NAMED:]
     told = [DomainLine(domain, why.total(), why.most_common(1)[0][0]) for domain, why in named]
     if others:
         told.append(DomainLine(OTHERS, sum(why.total() for _, why in others), None))
-    return Refusals(count, sum(row.count for row in rows), told)
+    return Refusals(count, sum(why.total() for why in of_domain.values()), told)
 
 
 def _lines(session: Session, condition: ColumnElement[bool]) -> list[CampaignLine]:
-    query = select(Campaign.id, Campaign.name, Mailing.state, Mailing.launched_at, Mailing.finished_at)
-    found: Sequence[Row[tuple[int, str, object, object, object]]] = session.execute(
-        query.join(Mailing, Mailing.id == Campaign.id).where(condition)
+    found = session.execute(
+        select(Campaign.id, Campaign.name, Mailing.state, Mailing.launched_at, Mailing.finished_at)
+        .join(Mailing, Mailing.id == Campaign.id)
+        .where(condition)
     ).all()
     counts = counts_of(session, [row.id for row in found])
     lines = [
         CampaignLine(row.id, row.name, row.state, row.launched_at, row.finished_at, Copies(counts[row.id]))
         for row in found
+        if row.launched_at is not None
     ]
     return sorted(lines, key=lambda line: (-line.copies.audience, -line.id))
 

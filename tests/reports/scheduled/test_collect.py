@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -32,7 +33,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 def _campaign(
-    session: Session, at: datetime, copies: Mapping[tuple[DeliveryState, str | None], int], *, name: str = ""
+    session: Session, at: datetime, copies: Mapping[tuple[DeliveryState, Any], int], *, name: str = ""
 ) -> Campaign:
     """Launched then, with so many copies in each state and for each reason."""
     campaign = factories.make_campaign(session, name=name, state=MailingState.FINISHED)
