@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from email_campaign.audience.imports import Import, counts_of
 from email_campaign.audience.lists import MailingList, member_counts
-from email_campaign.audience.subscriptions import SubscriptionEvent, SubscriptionState
+from email_campaign.audience.subscriptions import Change, SubscriptionEvent
 from email_campaign.audience.suppressions import Suppression
 from email_campaign.reports.scheduled.figures import Audience, ImportLine, Imports, ListLine
 from email_campaign.reports.scheduled.periods import Period
@@ -23,19 +23,19 @@ IMPORTS_NAMED = 10
 
 def audience(session: Session, period: Period, *, sums_alone: bool = False) -> Audience:
     """Lists with the most changes first; the rest is one line, so that the sums are those of all."""
-    of_list: dict[int, Counter[SubscriptionState]] = defaultdict(Counter)
+    of_list: dict[int, Counter[Change]] = defaultdict(Counter)
     left_by: Counter[str] = Counter()
     for list_id, state, source, count in session.execute(_events(period)):
         of_list[list_id][state] += count
-        if state is SubscriptionState.UNSUBSCRIBED:
+        if state is Change.UNSUBSCRIBED:
             left_by[source] += count
     suppressed_for = _suppressed(session, period)
-    total: Counter[SubscriptionState] = sum(of_list.values(), Counter())
+    total: Counter[Change] = sum(of_list.values(), Counter())
     return Audience(
         lists=[] if sums_alone else _lists(session, of_list),
-        asked=total[SubscriptionState.PENDING],
-        confirmed=total[SubscriptionState.CONFIRMED],
-        left=total[SubscriptionState.UNSUBSCRIBED],
+        asked=total[Change.PENDING],
+        confirmed=total[Change.CONFIRMED],
+        left=total[Change.UNSUBSCRIBED],
         left_by=dict(left_by.most_common()),
         suppressed=sum(suppressed_for.values()),
         suppressed_for=suppressed_for,
@@ -66,7 +66,7 @@ def imports(session: Session, period: Period) -> Imports:
     )
 
 
-def _events(period: Period) -> Select[int, SubscriptionState, str, int]:
+def _events(period: Period) -> Select[int, Change, str, int]:
     return (
         select(SubscriptionEvent.list_id, SubscriptionEvent.state, SubscriptionEvent.source, func.count())
         .where(SubscriptionEvent.at >= period.begins_at, SubscriptionEvent.at < period.ends_at)
@@ -86,7 +86,7 @@ def _suppressed(session: Session, period: Period) -> Mapping[str, int]:
     return {reason.value: number for reason, number in rows}
 
 
-def _lists(session: Session, of_list: Mapping[int, Counter[SubscriptionState]]) -> list[ListLine]:
+def _lists(session: Session, of_list: Mapping[int, Counter[Change]]) -> list[ListLine]:
     ranked = sorted(of_list, key=lambda list_id: (-of_list[list_id].total(), list_id))
     named, others = ranked[:LISTS_NAMED], ranked[LISTS_NAMED:]
     rows = session.execute(select(MailingList.id, MailingList.name).where(MailingList.id.in_(named)))
@@ -97,17 +97,17 @@ def _lists(session: Session, of_list: Mapping[int, Counter[SubscriptionState]]) 
         for list_id in named
     ]
     if others:
-        rest = sum((of_list[list_id] for list_id in others), Counter[SubscriptionState]())
+        rest = sum((of_list[list_id] for list_id in others), Counter[Change]())
         lines.append(_line(None, f"{len(others):,} other lists", rest, None))
     return lines
 
 
-def _line(list_id: int | None, name: str, changes: Counter[SubscriptionState], members: int | None) -> ListLine:
+def _line(list_id: int | None, name: str, changes: Counter[Change], members: int | None) -> ListLine:
     return ListLine(
         id=list_id,
         name=name,
-        asked=changes[SubscriptionState.PENDING],
-        confirmed=changes[SubscriptionState.CONFIRMED],
-        left=changes[SubscriptionState.UNSUBSCRIBED],
+        asked=changes[Change.PENDING],
+        confirmed=changes[Change.CONFIRMED],
+        left=changes[Change.UNSUBSCRIBED],
         members=members,
     )
