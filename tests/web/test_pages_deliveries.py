@@ -87,7 +87,7 @@ def test_an_accepted_copy_shows_the_bytes_that_were_sent(
     assert "<p>Hello Ada</p>" in frame.text
     assert frame.headers["Content-Security-Policy"].startswith("sandbox")
     assert "@media (max-width: 0) {" in frame.text
-    (dark,) = re.findall(r'<iframe class="in-dark"[^>]* src="([^"]+)"', page)
+    (dark,) = re.findall(r'<iframe class="in-dark dark"[^>]* src="([^"]+)"', page)
     assert "@media (min-width: 0) {" in signed_in.get(dark).text
 
 

@@ -68,6 +68,7 @@ function postInto(view, url, fields) {
   const frame = old.cloneNode(); // a new frame leaves no step in the browser's history, and the old one stays until it is filled
   frame.name = `preview-${Date.now()}`;
   frame.hidden = true;
+  frame.classList.toggle("dark", url.endsWith("?theme=dark")); // the old one keeps its ground until then
   old.parentNode.querySelectorAll("iframe[hidden]").forEach((late) => late.remove());
   old.after(frame);
   const form = document.createElement("form");
