@@ -10,6 +10,7 @@ from email_campaign.audience.import_files import Upload
 from email_campaign.audience.imports import start_import
 from email_campaign.campaigns.mailings import MailingState
 from email_campaign.clock import utc_now
+from email_campaign.content.attachments import File, keep
 from email_campaign.db import SessionFactory
 from email_campaign.delivery.deliveries import DeliveryState
 from email_campaign.media import images
@@ -62,6 +63,8 @@ class World:
             ada = make_contact(session, name="Ada", attributes={"city": "London"})
             make_subscription(session, ada, people)
             campaign = make_campaign(session, template=letter, lists=[people], state=state)
+            prices = keep(session, File(f"prices-{campaign.id}.pdf", "application/pdf", b"%PDF"))
+            campaign.attachment_ids = [prices.id]
             unwilling = make_suppression(session, make_contact(session).address)
             upload = Upload("people.csv", iter([b"address\nbob@example.org\n"]), None, self.user_id)
             started = start_import(session, upload, Settings(_env_file=None), now)
@@ -81,6 +84,7 @@ class World:
                 make_attempt(session, copy, verdict=DeliveryState(copy.state))
             return {
                 "campaign_id": campaign.id,
+                "attachment_id": prices.id,
                 "template_id": letter.id,
                 "list_id": people.id,
                 "contact_id": ada.id,

@@ -211,7 +211,7 @@ MUTATIONS = [
         "the timeout of the final dot ends a wait",
         "f13_slow_replies.py::test_f13_a_late_reply_counts_and_a_missing_one_is_unknown",
         r"ACCEPTED",
-        (SMTP, "self._timeouts.final_dot", "60.0"),
+        (SMTP, "+ end, [_DOT], self._timeouts.final_dot)", "+ end, [_DOT], 60.0)"),
     ),
     _guard(
         "a connection on which a mail was broken off is not used again",
@@ -376,8 +376,8 @@ MUTATIONS = [
         r"assert",
         (
             DKIM,
-            're.sub(rb"[ \\t]+", b" ", body).replace(b" \\r\\n", b"\\r\\n").rstrip(b"\\r\\n ")',
-            'body.rstrip(b"\\r\\n ")',
+            '    body = re.sub(rb"[ \\t]+", b" ", body).replace(b" \\r\\n", b"\\r\\n")\n',
+            "",
         ),
     ),
     _guard(
