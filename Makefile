@@ -5,7 +5,7 @@ PY = .venv/bin/python
 UV = .venv/bin/uv --system-certs --cache-dir .venv/cache
 CLI = $(PY) -m email_campaign.local.cli
 
-.PHONY: help run test check faults fuzz browser bench fresh reset clean lock
+.PHONY: help run test check faults fuzz browser tour bench fresh reset clean lock
 
 help:
 	@echo 'make run      the whole service, with its own Postgres and Valkey; Ctrl-C stops it'
@@ -16,6 +16,7 @@ help:
 	@echo '              MUTATE=1 takes out one guard after the other instead, and sees its test fail'
 	@echo 'make fuzz     the API against its own description with many requests, EXAMPLES=500 an operation, new ones each time'
 	@echo 'make browser  the browser tests alone'
+	@echo 'make tour     takes the pictures of docs/tour.md anew'
 	@echo 'make bench    the benchmarks'
 	@echo 'make fresh    clones into strange places and runs there'
 	@echo 'make reset    delete the data of make run, after asking'
@@ -39,6 +40,9 @@ fuzz: .venv/.for-work
 
 browser: .venv/.for-work
 	$(PY) -m pytest -m browser
+
+tour: .venv/.for-work
+	PICTURES=1 $(PY) -m pytest tests/browser/test_tour.py
 
 check: .venv/.for-work
 	$(PY) -m ruff format --check .

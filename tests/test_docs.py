@@ -1,6 +1,7 @@
 """The docs are true where a machine can tell: drawings, floors, tables, settings, files, tests and links."""
 
 import inspect
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -18,6 +19,7 @@ from email_campaign.tasks.tasks import TaskState
 
 PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 ARCHITECTURE = (CHECKOUT / "docs" / "architecture.md").read_text()
+README = (CHECKOUT / "README.md").read_text()
 
 
 def names(page: Path) -> str:
@@ -71,10 +73,32 @@ def test_every_test_that_is_named_is_there() -> None:
     assert named <= there
 
 
+def test_every_part_of_the_chapter_has_its_file_and_its_test() -> None:
+    rows = re.findall(r"^\| (.*) \|$", README.split("\n## The chapter, for real\n")[1], re.MULTILINE)[2:]
+    assert rows
+    for row in rows:
+        part, _, where, tests = row.split(" | ")
+        assert re.fullmatch(r"(\[[\w/.]+\]\(email_campaign/[\w/.]+\)(, )?)+", where), part
+        named = re.findall(r"\[([\w ]+)\]\((tests/[\w/.]+)\)", tests)
+        assert named, part
+        for words, file in named:
+            assert f"\ndef test_{words.replace(' ', '_')}(" in (CHECKOUT / file).read_text(), f"{part}: {words}"
+
+
+def test_the_tour_shows_every_picture_and_is_no_load() -> None:
+    tour = (CHECKOUT / "docs" / "tour.md").read_text()
+    pictures = {file.stem: file for file in (CHECKOUT / "docs" / "tour").glob("*.png")}
+    assert re.findall(r"\(tour/([\w-]+)\.png\)", tour)
+    assert set(re.findall(r"tour/([\w-]+)\.png", tour)) == pictures.keys()
+    assert json.loads((CHECKOUT / "docs" / "tour" / "pictures.json").read_text()).keys() == pictures.keys()
+    assert sum(file.stat().st_size for file in pictures.values()) < 1_500_000
+
+
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_every_link_and_every_file_that_is_named_leads_somewhere(page: Path) -> None:
     text = page.read_text()
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    named = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:href|src)="([^"]+)"', text)
+    links = [link for link in named if "://" not in link]
     for link in links:
         target, _, anchor = link.partition("#")
         file = page.parent / target if target else page

@@ -43,6 +43,8 @@ def service(
         "send_processes": 1,  # the service starts sooner
         "sweep_seconds": 1.0,  # speeds are measured from sweep to sweep, and people look at them
         "smtp_idle_seconds": 0.5,  # the inbox keeps its mood (Jim) for as long as a connection lasts
+        "smtp_helo_name": "mail.seeds.example",
+        "retry_delays_seconds": (2.0, 600.0),  # whoever is put off twice can be looked at
     }
     folder = services_dir / "browser"
     folder.mkdir(exist_ok=True)  # the files of this package need not follow one another

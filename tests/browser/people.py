@@ -39,23 +39,27 @@ def make_list(page: Page, name: str) -> None:
 
 def upload(page: Page) -> None:
     """From the page of a list to the import of FILE into it, looked at and begun."""
-    page.get_by_role("link", name="Import into this list").first.click()
-    file = FilePayload(name="spring.csv", mimeType="text/csv", buffer=FILE.encode())
-    page.get_by_label("CSV file").set_input_files(file)
-    page.get_by_role("button", name="Upload and look").click()
-    expect(page.get_by_role("heading", name="spring.csv", level=1)).to_be_visible()
-    expect(page.get_by_text("Nothing is imported yet")).to_be_visible()
+    look_at_file(page, "spring.csv", FILE)
     page.get_by_role("button", name="Import").first.click()
     expect(page.get_by_text("Nothing is imported yet")).to_be_hidden()
 
 
-def write_template(page: Page, name: str) -> None:
-    """From anywhere to the form of a new template, filled and not saved."""
+def look_at_file(page: Page, name: str, content: str) -> None:
+    """From the page of a list to a file that is uploaded and not yet imported into it."""
+    page.get_by_role("link", name="Import into this list").first.click()
+    page.get_by_label("CSV file").set_input_files(FilePayload(name=name, mimeType="text/csv", buffer=content.encode()))
+    page.get_by_role("button", name="Upload and look").click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+    expect(page.get_by_text("Nothing is imported yet")).to_be_visible()
+
+
+def write_template(page: Page, name: str, html: str = HTML, *, reader: str = "ada@library.test") -> None:
+    """From anywhere to the form of a new template, filled, previewed for this reader and not saved."""
     page.goto("/admin/templates/new")
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
     page.get_by_label("Subject", exact=True).fill("{{ name }}, your spring seeds are packed")
-    page.locator("#f-html").fill(HTML)
-    page.get_by_label("Preview as").fill("ada@library.test")
+    page.locator("#f-html").fill(html)
+    page.get_by_label("Preview as").fill(reader)
 
 
 def write_campaign(page: Page, name: str, *, template: str, to: str) -> None:
