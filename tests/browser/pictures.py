@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from PIL import Image
 from playwright.sync_api import Page
@@ -118,7 +119,8 @@ class Album:
 
 def _palette(picture: Image.Image) -> Image.Image:
     """The colours that a picture has most of, unchanged: grounds stay as they are; edges of letters take the next."""
-    counted = sorted(picture.getcolors(picture.width * picture.height) or [], reverse=True)[:COLOURS]
+    colours = cast("list[tuple[int, tuple[int, ...]]]", picture.getcolors(picture.width * picture.height) or [])
+    counted = sorted(colours, reverse=True)[:COLOURS]
     palette = Image.new("P", (1, 1))
     palette.putpalette([channel for _, colour in counted for channel in colour])
     return palette
