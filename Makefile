@@ -30,7 +30,7 @@ reset: .venv/.for-run
 	@exec $(CLI) reset
 
 test: .venv/.for-work
-	$(PY) -m pytest -m 'not faults' -n 2 --dist loadfile
+	$(PY) -m pytest -m 'not faults and not tour' -n 2 --dist loadfile
 
 faults: .venv/.for-work
 	$(if $(MUTATE),$(PY) -m tests.faults.mutate,$(PY) -m pytest tests/faults -p tests.faults.table)

@@ -22,7 +22,7 @@ from tests.browser.visitor import visiting
 from tests.service import Service
 from tests.tables import empty_tables
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.tour, pytest.mark.timeout(300)]
 
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 960}}
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "is_mobile": True}
