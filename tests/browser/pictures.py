@@ -47,8 +47,8 @@ _READ = """
 """
 """The visible words of a page, a line for each of its blocks."""
 _SKIPPED = (
-    "tbody, time, iframe, pre, svg, option, .legend, .task-line, .unseen, .conversation, [data-live-field], "
-    "[data-live-stamp]"
+    "tbody, time, iframe, pre, svg, option, .legend, .task-line, .unseen, .conversation, .bulk, "
+    "[data-live-field], [data-live-stamp]"
 )
 _MAKE_READY = """
 (names) => {
